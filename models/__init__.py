@@ -1,0 +1,1 @@
+"""What is learned: tasks, checkpoints in and out, tokenizers, schedules, metrics."""

@@ -1,0 +1,1 @@
+"""Whole pipelines, each a function that calls steps through a run."""

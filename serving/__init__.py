@@ -1,0 +1,1 @@
+"""What runs after training; nothing here imports training code."""

@@ -1,0 +1,1 @@
+"""Textmill: raw text in, a model that TensorFlow Serving loads out."""

@@ -1,0 +1,250 @@
+"""Typed artifacts: folders that a step writes once, and that anyone can open without Textmill."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+RECORD = "artifact.json"  # how the artifact was made; not part of its content
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A folder and the digest of what is in it.
+
+    A step gets an artifact with an empty digest and writes into `path`; the run that called the
+    step computes the digest when the step is done. A subclass names the files and reads them.
+
+    Attributes:
+        path: The folder.
+        digest: SHA-256 of the content, 64 hexadecimal digits; "" while it is being written.
+    """
+
+    path: Path
+    digest: str = ""
+
+    def damage(self) -> str | None:
+        """Returns what is wrong with the files since they were written, or None.
+
+        It compares names and sizes with the record, which is enough to see a deleted or a
+        truncated file without reading gigabytes.
+        """
+        files = read_json(self.path / RECORD)["files"]
+        for name, size in files.items():
+            file = self.path / name
+            if not file.is_file():
+                return f"{name} is missing"
+            if file.stat().st_size != size:
+                return f"{name} has {file.stat().st_size} bytes, not {size}"
+        return None
+
+
+class ExamplesSchema(TypedDict):
+    """What `schema.json` of Examples says."""
+
+    text: str  # name of the column with the text
+    label: str  # name of the column with the label
+    columns: dict[str, str]  # column -> Arrow type
+    cleaning: dict[str, bool | str | None]
+    rows: dict[str, int]  # split -> rows
+    read: int  # rows that the source held
+    rejected: dict[str, int]  # reason -> rows in quarantine.parquet
+    duplicates: int  # rows that were collapsed into an equal one
+    conflicts: int  # texts that came with more than one label
+
+
+class Examples(Artifact):
+    """Rows of text in Parquet: `<split>/part-*.parquet`, `schema.json`, `quarantine.parquet`.
+
+    Columns: the text and the label under the names in `schema.json` (string), `file` (string) and
+    `line` (int64, from 1) that tell where the row came from, and every other column of the source.
+    """
+
+    def schema(self) -> ExamplesSchema:
+        """Returns `schema.json`."""
+        found: ExamplesSchema = read_json(self.path / "schema.json")
+        return found
+
+    def table(self, split: Split, columns: list[str] | None = None) -> pa.Table:
+        """Returns all rows of a split, in a fixed order, as an Arrow table."""
+        import pyarrow.parquet as pq
+
+        return pq.read_table(self.path / split, columns=columns)
+
+    def batches(self, split: Split, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yields the rows of a split in a fixed order, some thousands at a time."""
+        import pyarrow.parquet as pq
+
+        for file in sorted((self.path / split).glob("*.parquet")):
+            yield from pq.ParquetFile(file).iter_batches(batch_size=8192, columns=columns)
+
+
+class Statistics(Artifact):
+    """`statistics.json`, and `schema.pbtxt` as tensorflow-metadata writes it."""
+
+    def read(self) -> dict[str, Any]:
+        """Returns `statistics.json`."""
+        found: dict[str, Any] = read_json(self.path / "statistics.json")
+        return found
+
+
+class TokensInfo(TypedDict):
+    """What `tokens.json` says."""
+
+    labels: list[str]  # label names; a label's id is its place
+    max_length: int  # tokens a row, [CLS] and [SEP] counted
+    rows: dict[str, int]  # split -> rows
+    tokens: dict[str, int]  # split -> tokens in all
+    truncated: dict[str, int]  # split -> rows that were longer than max_length
+    lengths: dict[str, list[int]]  # split -> rows of each length, 0 to max_length
+
+
+class Tokens(Artifact):
+    """Token ids: `<split>/part-*.tfrecord`, `tokens.json`, `tokenizer.json`.
+
+    A record is a `tf.train.Example` with `token_ids` (int64, variable length, [CLS] and [SEP]
+    included, unpadded), `label` (int64, one) and `row` (int64, the row's place in the split).
+    `tokenizer.json` is the tokenizer as the `tokenizers` library reads it.
+    """
+
+    def info(self) -> TokensInfo:
+        """Returns `tokens.json`."""
+        found: TokensInfo = read_json(self.path / "tokens.json")
+        return found
+
+    def shards(self, split: Split) -> list[str]:
+        """Returns the TFRecord files of a split, in order."""
+        return [str(f) for f in sorted((self.path / split).glob("*.tfrecord"))]
+
+    @property
+    def tokenizer_file(self) -> Path:
+        """The tokenizer that made the ids."""
+        return self.path / "tokenizer.json"
+
+
+class Model(Artifact):
+    """A trained model: a KerasHub preset folder, with ours beside it in `textmill/`.
+
+    `keras_hub.models.TextClassifier.from_preset(path)` loads it. `textmill/task.json` holds the
+    task's name, the labels and the maximum length, `textmill/tokenizer.json` the exact tokenizer,
+    `history.csv` the figures of every epoch.
+    """
+
+    def task(self) -> dict[str, Any]:
+        """Returns `textmill/task.json`."""
+        found: dict[str, Any] = read_json(self.path / "textmill" / "task.json")
+        return found
+
+    @property
+    def tokenizer_file(self) -> Path:
+        """The tokenizer that the model was trained with."""
+        return self.path / "textmill" / "tokenizer.json"
+
+
+class Evaluation(Artifact):
+    """`metrics.json`, `predictions.parquet` (row, text, label, predicted, scores), `report.html`."""
+
+    def metrics(self) -> dict[str, Any]:
+        """Returns `metrics.json`."""
+        found: dict[str, Any] = read_json(self.path / "metrics.json")
+        return found
+
+
+class Saved(Artifact):
+    """A SavedModel that takes raw text, with `assets.extra/manifest.json`."""
+
+    def manifest(self) -> dict[str, Any]:
+        """Returns `assets.extra/manifest.json`."""
+        return read_manifest(self.path)
+
+
+class Blessing(Artifact):
+    """`blessing.json`: what `check` found, a row per rule."""
+
+    def rows(self) -> list[dict[str, str]]:
+        """Returns the rows: rule, status ("passed", "failed" or "skipped"), found, fix."""
+        found: list[dict[str, str]] = read_json(self.path / "blessing.json")
+        return found
+
+
+class Pushed(Artifact):
+    """`pushed.json`: the folder `<base>/<version>` that a server now loads."""
+
+    @property
+    def model_path(self) -> Path:
+        """The folder of the pushed version."""
+        return Path(read_json(self.path / "pushed.json")["path"])
+
+    def damage(self) -> str | None:
+        """Returns why this push no longer holds: the version is gone, or a newer one is there."""
+        model = self.model_path
+        if not (model / "saved_model.pb").is_file():
+            return f"{model} is gone"
+        newest = versions(model.parent)[-1]
+        if newest != int(model.name):
+            return f"version {newest} was pushed to {model.parent} since"
+        return super().damage()
+
+
+def versions(base: Path) -> list[int]:
+    """Returns the versions that TensorFlow Serving would see under `base`, in order.
+
+    Example:
+        >>> versions(Path("/nowhere"))
+        []
+    """
+    if not base.is_dir():
+        return []
+    # A canonical integer: TensorFlow Serving skips "01" and "+1".
+    return sorted(int(d.name) for d in base.iterdir() if d.is_dir() and _canonical(d.name))
+
+
+def _canonical(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and str(int(name)) == name
+
+
+def read_manifest(model: Path) -> dict[str, Any]:
+    """Returns the manifest of a SavedModel folder, {} where it has none."""
+    file = model / "assets.extra" / "manifest.json"
+    return read_json(file) if file.is_file() else {}
+
+
+def content(folder: Path) -> dict[str, Path]:
+    """Returns relative name -> file of all that belongs to an artifact's content, sorted."""
+    files = (f for f in folder.rglob("*") if f.is_file() and f != folder / RECORD)
+    return {f.relative_to(folder).as_posix(): f for f in sorted(files)}
+
+
+def digest_files(files: dict[str, Path]) -> str:
+    """Returns SHA-256 over the names and the bytes of `files`, whatever their order.
+
+    Example:
+        >>> digest_files({})[:8]
+        'e3b0c442'
+    """
+    total = hashlib.sha256()
+    for name in sorted(files):
+        with files[name].open("rb") as f:
+            inner = hashlib.file_digest(f, "sha256").hexdigest()
+        total.update(f"{len(name)}:{name}{inner}".encode())
+    return total.hexdigest()
+
+
+def read_json(file: Path) -> Any:
+    """Returns what a JSON file holds."""
+    return json.loads(file.read_text("utf-8"))
+
+
+def write_json(file: Path, value: object) -> None:
+    """Writes a value as JSON that a person can read."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
