@@ -151,7 +151,10 @@ class Model(Artifact):
 
 
 class Evaluation(Artifact):
-    """`metrics.json`, `predictions.parquet` (row, text, label, predicted, scores), `report.html`."""
+    """How good a model is: `metrics.json`, `predictions.parquet`, `report.html`.
+
+    Columns of the predictions: row, text, label, predicted, scores.
+    """
 
     def metrics(self) -> dict[str, Any]:
         """Returns `metrics.json`."""
@@ -216,6 +219,29 @@ def read_manifest(model: Path) -> dict[str, Any]:
     """Returns the manifest of a SavedModel folder, {} where it has none."""
     file = model / "assets.extra" / "manifest.json"
     return read_json(file) if file.is_file() else {}
+
+
+def ancestry(folder: Path) -> dict[str, Any]:
+    """Returns how an artifact was made, and, under `inputs`, how each of its inputs was.
+
+    It reads the records beside the artifacts, so it needs no database. An input that is no
+    artifact, or whose folder is gone, has no `made_by`.
+
+    Args:
+        folder: An artifact's folder in a workspace.
+
+    Returns:
+        The record: type, step, fingerprint, digest, parameters, modules, packages, environment,
+        started, seconds, and inputs.
+    """
+    record: dict[str, Any] = read_json(folder / RECORD)
+    del record["files"]
+    workspace = folder.parent.parent
+    for given in record["inputs"].values():
+        made_in = workspace / given.get("path", "-")
+        if (made_in / RECORD).is_file():
+            given["made_by"] = ancestry(made_in)
+    return record
 
 
 def content(folder: Path) -> dict[str, Path]:

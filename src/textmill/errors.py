@@ -17,7 +17,7 @@ class UserError(Exception):
 
     Example:
         >>> print(UserError("reviews.csv: no column 'txt'", expected="one of: text, label",
-        ...                 received="'txt'", fix="set data.text = \\"text\\""))
+        ...                 received="'txt'", fix='set data.text = "text"'))
         reviews.csv: no column 'txt'
           expected: one of: text, label
           received: 'txt'
@@ -47,7 +47,7 @@ class Refused(UserError):
     """Nothing was given wrongly, but the model may not go further; exit code 1.
 
     Example:
-        >>> Refused("gate", expected="accuracy >= 0.8", received="0.71", fix="train longer").exit_code
+        >>> Refused("gate", expected=">= 0.8", received="0.71", fix="train longer").exit_code
         1
     """
 

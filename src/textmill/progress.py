@@ -17,6 +17,9 @@ class Listener(Protocol):
     def advanced(self, step: str, done: float, total: float | None, note: str) -> None:
         """`done` of `total` units of work in `step` are behind us; `note` says more."""
 
+    def warned(self, step: str, text: str) -> None:
+        """Something in `step` is worth a look, but stops nothing."""
+
     def finished(self, step: str, status: str, seconds: float, note: str) -> None:
         """`step` ended; status is "done", "cached" or "failed"."""
 
@@ -28,6 +31,9 @@ class Silent:
         """Says nothing."""
 
     def advanced(self, step: str, done: float, total: float | None, note: str) -> None:
+        """Says nothing."""
+
+    def warned(self, step: str, text: str) -> None:
         """Says nothing."""
 
     def finished(self, step: str, status: str, seconds: float, note: str) -> None:
@@ -62,3 +68,15 @@ def advance(done: float, total: float | None = None, note: str = "") -> None:
     if current is not None:
         listener, step = current
         listener.advanced(step, done, total, note)
+
+
+def warn(text: str) -> None:
+    """Tells whoever listens of something that is worth a look but stops nothing.
+
+    Example:
+        >>> warn("31 % of the rows are duplicates")
+    """
+    current = _current.get()
+    if current is not None:
+        listener, step = current
+        listener.warned(step, text)

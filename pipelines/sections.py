@@ -1,0 +1,125 @@
+"""The sections of a config that every pipeline shares. Field names are the keys of the TOML file."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Interval
+from pydantic.dataclasses import dataclass
+
+from textmill.config import STRICT
+
+Share = Annotated[float, Interval(gt=0, lt=1)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Clean:
+    """`[data.clean]`: what happens to a text before anything else; recorded with the examples.
+
+    Attributes:
+        html: Turn entities into characters and tags into a space.
+        control: Remove control characters.
+        unicode: Normalization form, or "none".
+        whitespace: Turn runs of white space into one space, and strip.
+        lowercase: Lower-case the text.
+    """
+
+    html: bool = True
+    control: bool = True
+    unicode: Literal["NFC", "none"] = "NFC"
+    whitespace: bool = True
+    lowercase: bool = False
+
+
+@dataclass(frozen=True, config=STRICT)
+class Data:
+    """`[data]`: where examples come from and how they are divided.
+
+    Attributes:
+        source: A file, a glob, a folder, or `tfds:NAME`; relative to the current folder.
+        text: Column with the text.
+        label: Column with the label.
+        where: Column -> value; only rows with these values are taken.
+        split: Split -> share of the rows.
+        split_column: Column that says train, validation or test, instead of shares.
+        test_source: A separate source for the test split.
+        conflicts: What to do with a text that has two labels: the "majority" label wins, or
+            "reject" it.
+        encoding: Encoding of text files.
+        delimiter: Separator of columns, where the file's ending does not tell.
+        skip_rows: Rows to skip after the header row.
+        data_dir: Folder of prepared TensorFlow Datasets.
+        clean: See `Clean`.
+    """
+
+    source: str
+    text: str = "text"
+    label: str = "label"
+    where: dict[str, str] = field(default_factory=dict)
+    split: dict[Literal["train", "validation", "test"], Share] = field(
+        default_factory=lambda: {"train": 0.8, "validation": 0.1, "test": 0.1}
+    )
+    split_column: str | None = None
+    test_source: str | None = None
+    conflicts: Literal["majority", "reject"] = "majority"
+    encoding: str = "utf-8"
+    delimiter: str | None = None
+    skip_rows: Annotated[int, Ge(0)] = 0
+    data_dir: str | None = None
+    clean: Clean = field(default_factory=Clean)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Model:
+    """`[model]`: what is trained. Exactly one of `preset` and `scratch` is given.
+
+    Attributes:
+        preset: A KerasHub preset, `hf://…`, or a local KerasHub or Hugging Face folder.
+        scratch: Size of a new model, trained with a tokenizer made from the data.
+        vocabulary_size: Entries of the new tokenizer; only with `scratch`.
+        max_length: Tokens that the model reads of a text; the rest is cut off.
+        dropout: Dropout before the classifier.
+    """
+
+    preset: str | None = None
+    scratch: Literal["tiny", "mini", "small", "base"] | None = None
+    vocabulary_size: Annotated[int, Ge(100)] = 8000
+    max_length: Annotated[int, Ge(3)] = 256
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1
+
+
+@dataclass(frozen=True, config=STRICT)
+class Train:
+    """`[train]`: how it is trained.
+
+    Attributes:
+        epochs: Passes over the training rows.
+        batch_size: Rows a step.
+        learning_rate: Its peak, after warmup.
+        warmup: Share of the steps in which the learning rate rises.
+        weight_decay: Of AdamW, on matrices only.
+        early_stopping: Stop after so many epochs without a better one; None: never.
+        seed: Decides initial weights, order and dropout.
+        deterministic: Two runs give equal weights to the bit, at some cost in speed.
+    """
+
+    epochs: Annotated[int, Ge(1)] = 3
+    batch_size: Annotated[int, Ge(1)] = 32
+    learning_rate: Annotated[float, Gt(0)] = 5e-5
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.1
+    weight_decay: Annotated[float, Ge(0)] = 0.01
+    early_stopping: Annotated[int, Ge(1)] | None = None
+    seed: Annotated[int, Ge(0)] = 0
+    deterministic: bool = False
+
+
+@dataclass(frozen=True, config=STRICT)
+class Push:
+    """`[push]`: where a model goes that passed.
+
+    Attributes:
+        to: Base folder that TensorFlow Serving watches; versions are made in it.
+    """
+
+    to: str

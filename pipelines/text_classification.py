@@ -1,0 +1,75 @@
+"""From a table of labelled texts to a model that TensorFlow Serving can load.
+
+    textmill run CONFIG.toml
+    python -m textmill.pipelines.text_classification CONFIG.toml
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import field
+
+from pydantic.dataclasses import dataclass
+
+from textmill.artifact import Pushed
+from textmill.components.check import check
+from textmill.components.cleaning import Cleaning
+from textmill.components.evaluate import evaluate
+from textmill.components.export import export
+from textmill.components.ingest import ingest
+from textmill.components.push import push
+from textmill.components.sources.source import open_source
+from textmill.components.tokenize import tokenize
+from textmill.components.train import train
+from textmill.components.validate import validate
+from textmill.config import STRICT
+from textmill.models.preset import choose_preset
+from textmill.pipelines.sections import Data, Model, Push, Train
+from textmill.run import Runner
+
+
+@dataclass(frozen=True, config=STRICT)
+class Config:
+    """The whole TOML file.
+
+    Attributes:
+        pipeline: "text_classification".
+        workspace: Folder for artifacts, cache and lineage.
+        data: See `Data`.
+        model: See `Model`.
+        push: See `Push`.
+        train: See `Train`.
+        gate: Metric -> condition such as ">= 0.8"; a model that fails one is not pushed.
+        lineage: SQLAlchemy URL of the lineage store, default SQLite in the workspace.
+    """
+
+    pipeline: str
+    workspace: str
+    data: Data
+    model: Model
+    push: Push
+    train: Train = field(default_factory=Train)
+    gate: dict[str, str] = field(default_factory=dict)
+    lineage: str | None = None
+
+
+def text_classification(run: Runner, config: Config) -> Pushed:
+    """Trains, proves and pushes a text classifier; returns the pushed version."""
+    data, model = config.data, config.model
+    preset = choose_preset(model.preset, model.scratch, model.vocabulary_size)
+
+    examples = run(ingest, open_source(data.source, …))
+    run(validate, examples)
+    tokens = run(tokenize, examples, preset=preset, max_length=model.max_length)
+    trained = run(train, tokens, preset=preset, **…)
+    evaluation = run(evaluate, trained, tokens, examples)
+    saved = run(export, trained, examples)
+    blessing = run(check, saved)
+    return run(push, saved, blessing, evaluation, to=config.push.to, gate=config.gate)
+
+
+if __name__ == "__main__":
+    from textmill.pipelines.local import main
+
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,256 @@
+"""The command `textmill`. Every command imports what it needs when it runs, so `--help` is quick."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from textmill.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+app = typer.Typer(
+    name="textmill",
+    help="Raw text in, a model that TensorFlow Serving loads out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to run.")]
+ModelDir = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL_DIR", help="A SavedModel, or a folder of versions: then its newest."
+    ),
+]
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one value of the config."),
+    ] = None,
+    force: Annotated[
+        list[str] | None,
+        typer.Option("--force", metavar="STEP", help="Run this step although nothing changed."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say which steps would run, and why; run nothing.")
+    ] = False,
+) -> None:
+    """Take raw text to a pushed model; steps that nothing changed for come from the cache."""
+    from rich.console import Console
+
+    from textmill.pipelines.local import read_job
+
+    began = time.monotonic()
+    job = read_job(config, settings or ())
+    planned = job.plan(force=force or ())
+    _check_steps(force or (), [step.step for step in planned])
+    console = Console()
+    if dry_run:
+        for step in planned:
+            state = "hit " if step.hit else "miss"
+            console.print(
+                f"{state}  {step.step:<9} {'; '.join(step.reasons)}".rstrip(), markup=False
+            )
+        return
+    from textmill.display import duration, listener_for
+
+    pushed = job.run(force=force or (), listener=listener_for(console))
+    console.print(
+        f"pushed {pushed.model_path} in {duration(time.monotonic() - began)}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def predict(
+    model: ModelDir,
+    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="A file with a text a line; - is standard input.")
+    ] = None,
+) -> None:
+    """Print one JSON line a text: text, label, score, scores."""
+    if bool(texts) == (file is not None):
+        raise UserError(
+            "predict: nothing to predict" if not texts else "predict: two sources of texts",
+            expected="texts as arguments, or --file",
+            received="both" if texts else "neither",
+            fix='textmill predict MODEL_DIR "a text", or: textmill predict MODEL_DIR --file texts.txt',
+        )
+    from textmill.serving.predictor import Predictor, read_lines
+
+    lines = texts if texts else read_lines(file)
+    predictor = Predictor(model)
+    for row in predictor.predict(lines):
+        print(json.dumps(row, ensure_ascii=False))
+
+
+@app.command()
+def check(
+    model: ModelDir,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
+) -> None:
+    """Prove that TensorFlow Serving can load a SavedModel; exit with 1 if it can't."""
+    from textmill.serving.contract import check_contract
+
+    rows = check_contract(model)
+    if as_json:
+        import dataclasses
+
+        print(json.dumps([dataclasses.asdict(row) for row in rows], indent=2, ensure_ascii=False))
+    else:
+        _print_rows([(row.rule, row.status, row.found, row.fix) for row in rows])
+    raise typer.Exit(int(any(row.status == "failed" for row in rows)))
+
+
+@app.command()
+def lineage(
+    path: Annotated[
+        Path, typer.Argument(help="An artifact, a workspace, or a pushed model.", metavar="PATH")
+    ],
+    descendants: Annotated[
+        bool, typer.Option("--descendants", help="What was made from it, instead of what made it.")
+    ] = False,
+    store: Annotated[
+        str | None,
+        typer.Option("--store", metavar="URL", help="Lineage store, if not the default."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the tree as JSON.")] = False,
+) -> None:
+    """Print the tree of data, code and parameters behind an artifact."""
+    from textmill.lineage import descendants_of, lineage_of
+
+    if descendants:
+        for row in descendants_of(path, store):
+            print(json.dumps(row) if as_json else f"{row['type']:<11} {row['uri']}")
+        return
+    record = lineage_of(path)
+    if as_json:
+        print(json.dumps(record, indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.tree import Tree
+
+    Console().print(_tree(record, Tree(_title(record), guide_style="dim")), soft_wrap=True)
+
+
+@app.command()
+def doctor() -> None:
+    """Print versions and devices, what is missing, and the line that mends it."""
+    from textmill.doctor import examine
+
+    rows = examine()
+    _print_rows([(row.name, row.status, row.found, row.fix) for row in rows])
+    raise typer.Exit(int(any(row.status == "failed" for row in rows)))
+
+
+@app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the config.")],
+    data: Annotated[
+        str | None,
+        typer.Argument(metavar="[DATA]", help="The data; default: the one data file in DIR."),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", help="Weights to start from; default: a new small model."),
+    ] = None,
+) -> None:
+    """Look at a data file, guess its columns, and write a config that runs as it is."""
+    from textmill.pipelines.starter import write_starter
+
+    config = write_starter(folder, data, preset)
+    print(f"wrote {config}\nnext: textmill run {config}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line; a user's mistake is one message on standard error."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    try:
+        app(arguments, standalone_mode=True)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("stopped; finished steps are kept", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader has gone, as `| head` does; keep Python from saying so at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _check_steps(names: list[str] | tuple[str, ...], steps: list[str]) -> None:
+    from textmill.errors import nearest, one_of
+
+    for name in names:
+        if name not in steps:
+            close = nearest(name, steps)
+            raise UserError(
+                f"--force {name}: no such step",
+                expected=one_of(steps),
+                received=name,
+                fix=f"did you mean --force {close}?" if close else "name a step of the pipeline",
+            )
+
+
+def _print_rows(rows: list[tuple[str, str, str, str]]) -> None:
+    """Prints name, status, finding, and under a failed row how to mend it."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    width = max(len(name) for name, *_ in rows)
+    marks = {"passed": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("-", "dim")}
+    for name, status, found, fix in rows:
+        mark, style = marks[status]
+        line = Text.assemble((mark, style), f" {name:<{width}}  ", (found, "dim"))
+        console.print(line, soft_wrap=True)
+        if fix and status != "passed":
+            console.print(Text(f"  {'':<{width}}  fix: {fix}"), soft_wrap=True)
+
+
+def _title(record: dict[str, Any]) -> str:
+    from textmill.display import duration
+
+    environment = record["environment"]
+    packages = ", ".join(f"{name} {version}" for name, version in record["packages"].items())
+    parameters = ", ".join(f"{name} = {value}" for name, value in record["parameters"].items())
+    lines = [
+        f"[bold]{record['type']}[/] {record['digest'][:12]}  [dim]{record['path']}[/]",
+        f"{record['step']}({parameters})".replace("[", r"\["),
+        f"[dim]{record['started'][:19]}Z, {duration(record['seconds'])}, "
+        f"textmill {environment['textmill']}, Python {environment['python']}, "
+        f"{environment['system']} {environment['processor']}, {environment['cores']} cores[/]",
+    ]
+    return "\n".join([*lines, f"[dim]{packages}[/]"] if packages else lines)
+
+
+def _tree(record: dict[str, Any], tree: Tree) -> Tree:
+    for name, given in record["inputs"].items():
+        if "made_by" in given:
+            _tree(given["made_by"], tree.add(f"{name}: {_title(given['made_by'])}"))
+        else:
+            tree.add(
+                f"{name}: {given['type']} {given['digest'][:12]}  [dim]{given.get('given', '')}[/]"
+            )
+    return tree
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""What makes one execution of a step equal to another: code, inputs and parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Protocol, runtime_checkable
+
+from textmill.artifact import Artifact
+from textmill.code import code_of
+
+PENDING = "pending"  # the digest of an artifact that a dry run can't know yet
+
+
+@runtime_checkable
+class Digestible(Protocol):
+    """An input that is no artifact but has content, such as a source of examples."""
+
+    def digest(self) -> str:
+        """Returns a digest of the content."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides what a step writes.
+
+    Attributes:
+        component: Full name of the function.
+        inputs: Parameter -> digest of the artifact or raw input given for it.
+        parameters: Parameter -> plain value.
+        modules: Module -> digest, of the code that the function reaches.
+        packages: Distribution -> version, of the packages that this code imports.
+    """
+
+    component: str
+    inputs: dict[str, str]
+    parameters: dict[str, Any]
+    modules: dict[str, str]
+    packages: dict[str, str]
+
+    def fingerprint(self) -> str:
+        """Returns 16 hexadecimal digits that change when anything in the recipe does."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def differences(self, before: Mapping[str, Any]) -> Iterator[str]:
+        """Yields, in words, what changed since the recipe `before` (as `asdict` gives it)."""
+        for title, old, new in (
+            ("input", before["inputs"], self.inputs),
+            ("parameter", before["parameters"], self.parameters),
+            ("code", before["modules"], self.modules),
+            ("package", before["packages"], self.packages),
+        ):
+            for name in sorted(old.keys() | new.keys()):
+                if old.get(name) == new.get(name):
+                    continue
+                if title in ("input", "code"):
+                    yield f"{title} {name} changed"
+                elif name not in old or name not in new:
+                    yield f"{title} {name} {'added' if name in new else 'removed'}"
+                else:
+                    yield f"{title} {name}: {old[name]} -> {new[name]}"
+
+
+def recipe_of(component: Callable[..., None], *args: object, **kwargs: object) -> Recipe:
+    """Returns the recipe of `component(out, *args, **kwargs)`.
+
+    Raises:
+        TypeError: An argument is missing or unknown, or a value that can't be described.
+    """
+    signature = inspect.signature(component)
+    bound = signature.bind(None, *args, **kwargs)
+    bound.apply_defaults()
+    inputs: dict[str, str] = {}
+    parameters: dict[str, Any] = {}
+    for name in list(signature.parameters)[1:]:
+        value = bound.arguments[name]
+        if isinstance(value, Artifact):
+            inputs[name] = value.digest
+            continue
+        if isinstance(value, Digestible):
+            inputs[name] = value.digest()
+        parameters[name] = plain(value)
+    code = code_of(component)
+    full_name = f"{component.__module__}.{component.__qualname__}"
+    return Recipe(full_name, inputs, parameters, code.modules, code.packages)
+
+
+def plain(value: object) -> Any:
+    """Returns `value` as JSON can hold it, two values alike exactly when they mean the same.
+
+    Example:
+        >>> plain({"split": (0.8, 0.2), "label": None})
+        {'split': [0.8, 0.2], 'label': None}
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, PurePath):
+        return value.as_posix()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, frozenset | set):
+        return sorted(plain(item) for item in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"type": type(value).__name__, **fields}
+    if inspect.isfunction(value) or inspect.isclass(value):
+        code = code_of(value)
+        return {"function": value.__qualname__, **dataclasses.asdict(code)}
+    if isinstance(value, Digestible):
+        return repr(value)
+    raise TypeError(
+        f"a step was given {value!r}, of type {type(value).__name__}, which has no stable "
+        "description: give a plain value, a dataclass of them, a function, or an object with digest()"
+    )

