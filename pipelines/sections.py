@@ -1,4 +1,4 @@
-"""The sections of a config that every pipeline shares. Field names are the keys of the TOML file."""
+"""The sections of a config that pipelines share: fields are the keys of the TOML file."""
 
 from __future__ import annotations
 

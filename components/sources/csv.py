@@ -15,6 +15,7 @@ from textmill.components.sources.source import (
     batched,
     digest,
     encodable,
+    listing,
     readable,
 )
 from textmill.components.sources.text_file import open_text
@@ -37,8 +38,8 @@ class Delimited:
         quote: The quote character, or None where a quote has no meaning, as in many TSV files.
         encoding: Name of the encoding; a row that is not valid in it is rejected.
         columns: Names of the columns of files without a header line; else ().
-        skip_rows_after_header: Lines to pass over below the header: 2 for Orange's .tab files, which
-            keep types and roles there.
+        skip_rows_after_header: Lines to pass over below the header: 2 for Orange's .tab files,
+            which keep types and roles there.
 
     Example:
         >>> import pathlib, tempfile
@@ -57,6 +58,9 @@ class Delimited:
     encoding: str = "utf-8"
     columns: tuple[str, ...] = ()
     skip_rows_after_header: int = 0
+
+    def __str__(self) -> str:
+        return listing(self.files)
 
     def digest(self) -> str:
         """Returns a digest of the files."""
@@ -153,7 +157,7 @@ class _Records:
 
 _REASONS = {
     "unexpected end of data": "never closed",
-    f"field larger than field limit ({LONGEST_FIELD})": f"not closed for {LONGEST_FIELD} characters",
+    f"field larger than field limit ({LONGEST_FIELD})": f"open for {LONGEST_FIELD} characters",
 }
 
 

@@ -6,10 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from textmill.artifact import digest_files
-from textmill.components.sources.source import Batch, Rejected, Row, batched, digest, opening
-from textmill.components.sources.source import encodable, readable
-from textmill.components.sources.text_file import open_text
+from textmill.components.sources.source import (
+    Batch,
+    Rejected,
+    Row,
+    batched,
+    digest,
+    encodable,
+    listing,
+    opening,
+    readable,
+)
+from textmill.components.sources.text_file import codec_of, open_text
 from textmill.errors import UserError
 
 
@@ -37,36 +45,38 @@ class ClassFolders:
     root: str
     encoding: str = "utf-8"
 
+    def __str__(self) -> str:
+        return self.root
+
     def digest(self) -> str:
         """Returns a digest of the files, whose names count from the root."""
-        files = self._files()
-        for file in files.values():
-            with opening(str(file)), file.open("rb"):
-                pass
-        return digest_files(files)
+        return digest(list(self._labels()), self.root)
 
     def batches(self) -> Iterator[Batch]:
         """Yields the columns `text` and `label`."""
         yield from batched(self._rows(), ["text", "label"])
 
-    def _files(self) -> dict[str, Path]:
-        root = Path(self.root)
+    def _labels(self) -> dict[str, str]:
+        """Returns file, from the root -> label."""
+        labels = {}
         with opening(self.root):
-            files = {f"{f.parent.name}/{f.name}": f for f in root.glob("*/*.txt") if f.is_file()}
-        if not files:
+            for folder in sorted(f for f in Path(self.root).iterdir() if f.is_dir()):
+                names = sorted(f.name for f in folder.iterdir() if f.suffix.lower() == ".txt")
+                labels |= {f"{folder.name}/{name}": folder.name for name in names}
+        if not labels:
             raise UserError(
                 f"{self.root}: holds no class folders",
-                expected="<label>/*.txt, a folder for every label",
-                received=_what_is_in(root),
+                expected="<label>/*.txt: a folder for every label",
+                received="no folder with .txt files in it",
                 fix="name the folder whose subfolders are the labels",
             )
-        return dict(sorted(files.items()))
+        return labels
 
     def _rows(self) -> Iterator[Row | Rejected]:
-        for name, file in self._files().items():
-            with opening(str(file)):
-                raw = file.read_bytes()
-            codec = "utf-8-sig" if self.encoding.lower() in ("utf-8", "utf8") else self.encoding
+        codec = codec_of(self.root, self.encoding)
+        for name, label in self._labels().items():
+            with opening(f"{self.root}/{name}"):
+                raw = Path(self.root, name).read_bytes()
             try:
                 text = raw.decode(codec)
             except UnicodeDecodeError:
@@ -75,4 +85,50 @@ class ClassFolders:
             if "\0" in text:
                 yield Rejected(name, 1, "binary data", None)
             else:
-                yield Row(name, 1, (text, file.parent.name))
+                yield Row(name, 1, (text, label))
+
+
+@dataclass(frozen=True)
+class LabelledLines:
+    r"""`<label>.txt`: a line is a row, and the file without its suffix is its label.
+
+    The columns are `text` and `label`. Empty lines are passed over.
+
+    Attributes:
+        files: Names of the files, from the root.
+        root: The folder that they are in.
+        encoding: Name of the encoding; a line that is not valid in it is rejected.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> root = pathlib.Path(tempfile.mkdtemp())
+        >>> _ = (root / "pos.txt").write_text("Good.\n\nVery good.\n")
+        >>> [batch] = LabelledLines(("pos.txt",), str(root)).batches()
+        >>> batch.rows.to_pylist()[1], batch.line.to_pylist()
+        ({'text': 'Very good.', 'label': 'pos'}, [1, 3])
+    """
+
+    files: tuple[str, ...]
+    root: str = ""
+    encoding: str = "utf-8"
+
+    def __str__(self) -> str:
+        return self.root or listing(self.files)
+
+    def digest(self) -> str:
+        """Returns a digest of the files."""
+        return digest(self.files, self.root)
+
+    def batches(self) -> Iterator[Batch]:
+        """Yields the columns `text` and `label`."""
+        yield from batched(self._rows(), ["text", "label"])
+
+    def _rows(self) -> Iterator[Row | Rejected]:
+        for file in self.files:
+            label = Path(file).stem
+            with open_text(str(Path(self.root, file)), self.encoding) as lines:
+                for number, line in enumerate(lines, 1):
+                    if not encodable(line):
+                        yield Rejected(file, number, "invalid encoding", readable(line.strip()))
+                    elif line.strip():
+                        yield Row(file, number, (line.rstrip("\r\n"), label))

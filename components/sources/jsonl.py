@@ -13,6 +13,7 @@ from textmill.components.sources.source import (
     batched,
     digest,
     encodable,
+    listing,
     readable,
 )
 from textmill.components.sources.text_file import open_text
@@ -38,11 +39,14 @@ class JsonLines:
         >>> batch.rows.to_pylist()
         [{'text': 'good', 'stars': '5'}]
         >>> batch.rejected[0].reason
-        'invalid JSON: Expecting value, column 10'
+        'invalid JSON: Expecting value, column 9'
     """
 
     files: tuple[str, ...]
     encoding: str = "utf-8"
+
+    def __str__(self) -> str:
+        return listing(self.files)
 
     def digest(self) -> str:
         """Returns a digest of the files."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from textmill.components.sources.source import ROWS_PER_BATCH, Batch, digest, opening
+from textmill.components.sources.source import ROWS_PER_BATCH, Batch, digest, listing, opening
 from textmill.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ class Parquet:
 
     files: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return listing(self.files)
+
     def digest(self) -> str:
         """Returns a digest of the files."""
         return digest(self.files)
@@ -45,8 +48,8 @@ class Parquet:
             try:
                 with opening(file), pq.ParquetFile(file) as opened:
                     _refuse_twice(file, opened.schema_arrow.names)
-                    # A file without rows has columns all the same.
-                    yield _batch(file, pa.RecordBatch.from_pylist([], opened.schema_arrow), 1)
+                    if not opened.metadata.num_rows:
+                        yield _batch(file, pa.RecordBatch.from_pylist([], opened.schema_arrow), 1)
                     line = 1
                     for rows in opened.iter_batches(batch_size=ROWS_PER_BATCH):
                         yield _batch(file, rows, line)

@@ -71,6 +71,8 @@ class Batch(NamedTuple):
 class Source(Protocol):
     """Where examples come from. A frozen dataclass of plain values is the natural form.
 
+    Its `str` names it in messages; its `repr` and `digest()` decide whether a step runs again.
+
     Example:
         >>> import hashlib, pyarrow as pa
         >>> from dataclasses import dataclass
@@ -106,8 +108,8 @@ def batched(rows: Iterable[Row | Rejected], columns: Sequence[str]) -> Iterator[
         Batches of string columns; one without rows if there are none.
 
     Example:
-        >>> rows = [Row("a.csv", 2, ["good", "pos"]), Rejected("a.csv", 3, "invalid encoding", None)]
-        >>> [batch] = batched(rows, ["text", "label"])
+        >>> bad = Rejected("a.csv", 3, "invalid encoding", None)
+        >>> [batch] = batched([Row("a.csv", 2, ["good", "pos"]), bad], ["text", "label"])
         >>> batch.rows.to_pylist(), len(batch.rejected)
         ([{'text': 'good', 'label': 'pos'}], 1)
     """
@@ -141,10 +143,10 @@ def _batch(rows: list[Row], rejected: list[Rejected], columns: Sequence[str]) ->
 
 
 def encodable(text: str) -> bool:
-    """Returns whether `text` is Unicode proper, without lone surrogates.
+    r"""Returns whether `text` is Unicode proper, without lone surrogates.
 
     Example:
-        >>> encodable("caf\\u00e9"), encodable(b"caf\\xe9".decode("utf-8", "surrogateescape"))
+        >>> encodable("caf\u00e9"), encodable(b"caf\xe9".decode("utf-8", "surrogateescape"))
         (True, False)
     """
     return text.isascii() or not _SURROGATE.search(text)
@@ -168,12 +170,29 @@ def readable(text: str) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-def digest(files: Sequence[str]) -> str:
-    """Returns a digest of the names, as given, and the contents of `files`."""
-    for file in files:
-        with opening(file), Path(file).open("rb"):
+def listing(files: Sequence[str]) -> str:
+    """Returns the names of the files for a message.
+
+    Example:
+        >>> listing(["a.csv", "b.csv", "c.csv", "d.csv"])
+        'a.csv, b.csv and 2 more'
+    """
+    if len(files) < 4:
+        return ", ".join(files)
+    return f"{files[0]}, {files[1]} and {len(files) - 2} more"
+
+
+def digest(files: Sequence[str], root: str = "") -> str:
+    """Returns a digest of the names, as given, and the contents of `files` in the folder `root`.
+
+    Raises:
+        UserError: One of them can't be opened.
+    """
+    paths = {file: Path(root, file) for file in files}
+    for path in paths.values():
+        with opening(str(path)), path.open("rb"):
             pass
-    return digest_files({file: Path(file) for file in files})
+    return digest_files(paths)
 
 
 @contextmanager
@@ -194,6 +213,13 @@ def opening(file: str) -> Iterator[None]:
             expected="a file that exists",
             received=f"{file}, looked for in {Path.cwd()}",
             fix="correct the name; a relative one starts from the folder the command runs in",
+        ) from None
+    except NotADirectoryError:
+        raise UserError(
+            f"{file}: is no folder",
+            expected="a folder",
+            received="a file, or a name below one",
+            fix="name the folder that holds the files",
         ) from None
     except IsADirectoryError:
         raise UserError(

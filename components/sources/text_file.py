@@ -34,7 +34,7 @@ def open_text(file: str, encoding: str = "utf-8") -> Iterator[Iterator[str]]:
     Raises:
         UserError: The file can't be opened, holds binary data, or the encoding is unknown.
     """
-    codec = _codec(file, encoding)
+    codec = codec_of(file, encoding)
     with opening(file), (gzip.open if file.lower().endswith(".gz") else open)(file, "rb") as opened:
         binary = cast("IO[bytes]", opened)
         with _undamaged(file, encoding):
@@ -71,10 +71,16 @@ def _undamaged(file: str, encoding: str) -> Iterator[None]:
         ) from None
 
 
-def _codec(file: str, encoding: str) -> str:
+def codec_of(file: str, encoding: str) -> str:
+    """Returns the codec for `encoding`; that of UTF-8 passes over a byte order mark.
+
+    Example:
+        >>> codec_of("reviews.csv", "UTF8")
+        'utf-8-sig'
+    """
     try:
         name = codecs.lookup(encoding).name
-        b"".decode(name)
+        "".encode(name).decode(name)  # "hex" and the like turn bytes into bytes
     except LookupError:
         raise UserError(
             f"{file}: unknown encoding {encoding!r}",

@@ -1,4 +1,4 @@
-"""The command `textmill`. Every command imports what it needs when it runs, so `--help` is quick."""
+"""The command `textmill`; a command imports what it needs when it runs, so `--help` is quick."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from textmill.errors import UserError
-
-if TYPE_CHECKING:
-    from rich.tree import Tree
 
 app = typer.Typer(
     name="textmill",
@@ -89,7 +86,7 @@ def predict(
             "predict: nothing to predict" if not texts else "predict: two sources of texts",
             expected="texts as arguments, or --file",
             received="both" if texts else "neither",
-            fix='textmill predict MODEL_DIR "a text", or: textmill predict MODEL_DIR --file texts.txt',
+            fix='textmill predict MODEL_DIR "a text", or --file texts.txt instead of the text',
         )
     from textmill.serving.predictor import Predictor, read_lines
 
@@ -132,7 +129,7 @@ def lineage(
     as_json: Annotated[bool, typer.Option("--json", help="Print the tree as JSON.")] = False,
 ) -> None:
     """Print the tree of data, code and parameters behind an artifact."""
-    from textmill.lineage import descendants_of, lineage_of
+    from textmill.lineage import descendants_of, lineage_of, tree_of
 
     if descendants:
         for row in descendants_of(path, store):
@@ -143,9 +140,8 @@ def lineage(
         print(json.dumps(record, indent=2, ensure_ascii=False))
         return
     from rich.console import Console
-    from rich.tree import Tree
 
-    Console().print(_tree(record, Tree(_title(record), guide_style="dim")), soft_wrap=True)
+    Console(soft_wrap=True).print(tree_of(record))
 
 
 @app.command()
@@ -223,33 +219,6 @@ def _print_rows(rows: list[tuple[str, str, str, str]]) -> None:
         console.print(line, soft_wrap=True)
         if fix and status != "passed":
             console.print(Text(f"  {'':<{width}}  fix: {fix}"), soft_wrap=True)
-
-
-def _title(record: dict[str, Any]) -> str:
-    from textmill.display import duration
-
-    environment = record["environment"]
-    packages = ", ".join(f"{name} {version}" for name, version in record["packages"].items())
-    parameters = ", ".join(f"{name} = {value}" for name, value in record["parameters"].items())
-    lines = [
-        f"[bold]{record['type']}[/] {record['digest'][:12]}  [dim]{record['path']}[/]",
-        f"{record['step']}({parameters})".replace("[", r"\["),
-        f"[dim]{record['started'][:19]}Z, {duration(record['seconds'])}, "
-        f"textmill {environment['textmill']}, Python {environment['python']}, "
-        f"{environment['system']} {environment['processor']}, {environment['cores']} cores[/]",
-    ]
-    return "\n".join([*lines, f"[dim]{packages}[/]"] if packages else lines)
-
-
-def _tree(record: dict[str, Any], tree: Tree) -> Tree:
-    for name, given in record["inputs"].items():
-        if "made_by" in given:
-            _tree(given["made_by"], tree.add(f"{name}: {_title(given['made_by'])}"))
-        else:
-            tree.add(
-                f"{name}: {given['type']} {given['digest'][:12]}  [dim]{given.get('given', '')}[/]"
-            )
-    return tree
 
 
 if __name__ == "__main__":

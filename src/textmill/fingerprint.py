@@ -117,6 +117,6 @@ def plain(value: object) -> Any:
     if isinstance(value, Digestible):
         return repr(value)
     raise TypeError(
-        f"a step was given {value!r}, of type {type(value).__name__}, which has no stable "
-        "description: give a plain value, a dataclass of them, a function, or an object with digest()"
+        f"a step was given {value!r} of type {type(value).__name__}, which has no stable "
+        "description: give a plain value, a dataclass, a function, or an object with digest()"
     )

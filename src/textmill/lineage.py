@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+from rich.tree import Tree
+
 from textmill.artifact import RECORD, ancestry, read_json, versions
+from textmill.display import duration
 from textmill.errors import UserError
 
 EMBEDDED = Path("assets.extra") / "lineage.json"  # in a pushed model, so that it travels with it
@@ -57,3 +61,37 @@ def descendants_of(path: Path, store_url: str | None = None) -> Iterator[dict[st
             fix="name the store: --store URL, as `lineage` in the config says",
         )
     yield from Store(store_url or f"sqlite:///{database}").descendants(record["digest"])
+
+
+def tree_of(record: dict[str, Any]) -> Tree:
+    """Returns a lineage record as a tree to print; what stands twice is told once."""
+    return _add_inputs(Tree(_title("", record), guide_style="dim"), record, {record["digest"]})
+
+
+def _add_inputs(tree: Tree, record: dict[str, Any], told: set[str]) -> Tree:
+    for name, given in record["inputs"].items():
+        made_by = given.get("made_by")
+        if given["digest"] in told:
+            tree.add(Text(f"{name}: {given['type']} {given['digest'][:12]}, as above", "dim"))
+        elif made_by is None:
+            tree.add(f"{name}: {given['type']} {given['digest'][:12]}").add(
+                Text(given.get("given", "its record is gone"), "dim")
+            )
+        else:
+            told.add(given["digest"])
+            _add_inputs(tree.add(_title(f"{name}: ", made_by)), made_by, told)
+    return tree
+
+
+def _title(name: str, record: dict[str, Any]) -> Text:
+    here = record["environment"]
+    parameters = ", ".join(f"{key}={value!r}" for key, value in record["parameters"].items())
+    packages = ", ".join(f"{key} {version}" for key, version in record["packages"].items())
+    machine = f"{here['system']} {here['processor']}, {here['cores']} cores"
+    return Text.assemble(
+        name,
+        (f"{record['type']} {record['digest'][:12]}", "bold"),
+        f"  {record['path']}\n{record['step']}({parameters})\n",
+        (f"{record['started'][:19]}Z, {duration(record['seconds'])}, {machine}\n", "dim"),
+        (f"textmill {here['textmill']}, Python {here['python']}, {packages}".rstrip(", "), "dim"),
+    )

@@ -1,0 +1,134 @@
+"""Which source a name stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from textmill.components.sources.csv import Delimited
+from textmill.components.sources.folders import ClassFolders, LabelledLines
+from textmill.components.sources.jsonl import JsonLines
+from textmill.components.sources.parquet import Parquet
+from textmill.components.sources.source import Source, opening
+from textmill.components.sources.tfds import TensorFlowDataset
+from textmill.errors import UserError
+
+_COMMAS, _TABS = (".csv",), (".tsv", ".tab")
+_JSON = (".jsonl", ".ndjson", ".json")
+_PARQUET = (".parquet",)
+_LINES = (".txt",)
+_KNOWN = (*_COMMAS, *_TABS, *_JSON, *_PARQUET, *_LINES)
+
+
+def open_source(
+    source: str,
+    *,
+    encoding: str = "utf-8",
+    delimiter: str | None = None,
+    quote: str | None = '"',
+    columns: Sequence[str] = (),
+    skip_rows_after_header: int = 0,
+    data_dir: str | None = None,
+) -> Source:
+    """Returns the source that a name stands for. Nothing but the list of files is read yet.
+
+    | name | rows |
+    |---|---|
+    | `*.csv`, `*.tsv`, `*.tab` | delimited text |
+    | `*.jsonl`, `*.ndjson`, `*.json` | one JSON object a line |
+    | `*.parquet` | Parquet |
+    | a folder | `<label>/*.txt`, a file a row; or else `<label>.txt`, a line a row |
+    | `*.txt` | `<label>.txt`, a line a row |
+    | `tfds:NAME` | a data set of tensorflow-datasets |
+
+    Text may be compressed: `reviews.csv.gz`. A pattern such as "data/*.csv" stands for all files
+    that match it, sorted by name; "**" for folders at any depth.
+
+    Args:
+        source: The name.
+        encoding: Encoding of text files.
+        delimiter: Between the fields of delimited text; None: a comma in .csv, else a tab.
+        quote: Around fields of delimited text; None: a quote is a character like any other.
+        columns: Names of the columns, for delimited text without a header line.
+        skip_rows_after_header: Lines to pass over below the header of delimited text.
+        data_dir: Folder of the data sets of tensorflow-datasets.
+
+    Raises:
+        UserError: Nothing has this name, or its kind is unknown.
+
+    Example:
+        >>> open_source("tfds:glue/sst2", data_dir="data")
+        TensorFlowDataset(name='glue/sst2', data_dir='data')
+        >>> open_source("reviews.docx")
+        Traceback (most recent call last):
+        textmill.errors.UserError: reviews.docx: no such file
+          ...
+    """
+    if source.startswith("tfds:"):
+        return TensorFlowDataset(source.removeprefix("tfds:"), data_dir)
+    if Path(source).expanduser().is_dir():
+        return _folder(str(Path(source).expanduser()), encoding)
+    files = _files(source)
+    suffixes = {_suffix(file) for file in files}
+    if suffixes <= {*_COMMAS, *_TABS}:
+        between = delimiter or ("," if suffixes <= {*_COMMAS} else "\t")
+        return Delimited(files, between, quote, encoding, tuple(columns), skip_rows_after_header)
+    if suffixes <= {*_JSON}:
+        return JsonLines(files, encoding)
+    if suffixes <= {*_PARQUET}:
+        return Parquet(files)
+    if suffixes <= {*_LINES}:
+        return LabelledLines(files, encoding=encoding)
+    raise UserError(
+        f"{source}: "
+        + ("unknown kind of file" if len(suffixes) == 1 else "several kinds of files"),
+        expected=f"files with one of the suffixes {', '.join(_KNOWN)}",
+        received=", ".join(sorted(suffix or "no suffix" for suffix in suffixes)),
+        fix="convert them to one of these, or give ingest a source of your own",
+    )
+
+
+def _suffix(file: str) -> str:
+    return Path(file.lower().removesuffix(".gz")).suffix
+
+
+def _files(source: str) -> tuple[str, ...]:
+    path = str(Path(source).expanduser()) if source.startswith("~") else source
+    if not any(sign in path for sign in "*?[") or Path(path).exists():
+        with opening(source):
+            Path(path).stat()
+        return (path,)
+    anchor = Path(path).anchor
+    matches = Path(anchor).glob(path.removeprefix(anchor))
+    found = tuple(sorted(str(f) for f in matches if f.is_file() and f.name[0] != "."))
+    if not found:
+        raise UserError(
+            f"{source}: no file matches",
+            expected="a pattern that some files match",
+            received=f"none, looked for in {Path.cwd()}",
+            fix="correct the pattern; a relative one starts from the folder the command runs in",
+        )
+    return found
+
+
+def _folder(root: str, encoding: str) -> Source:
+    with opening(root):
+        inside = sorted(Path(root).iterdir())
+    for folder in inside:
+        if folder.is_dir():
+            with opening(str(folder)):
+                if any(f.suffix.lower() in _LINES for f in folder.iterdir()):
+                    return ClassFolders(root, encoding)
+    lines = tuple(f.name for f in inside if f.is_file() and f.suffix.lower() in _LINES)
+    if lines:
+        return LabelledLines(lines, root, encoding)
+    known = sorted({_suffix(f.name) for f in inside if _suffix(f.name) in _KNOWN})
+    raise UserError(
+        f"{root}: holds no text files" if inside else f"{root}: is an empty folder",
+        expected="<label>/*.txt, a file a row, or <label>.txt, a line a row",
+        received=", ".join(f.name for f in inside[:5]) + (", …" if len(inside) > 5 else "")
+        or "nothing",
+        fix=f'set source = "{root}/*{known[0]}"'
+        if known
+        else "name the folder with the texts in it",
+    )

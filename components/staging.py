@@ -1,0 +1,248 @@
+"""From sources to Parquet on disk, some thousand rows at a time, so that data may exceed memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textmill.components.columns import as_text, is_string
+from textmill.components.sources.source import Batch, Rejected, Source
+from textmill.errors import UserError, nearest, one_of
+from textmill.progress import advance
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+# The splits in the order in which they claim a text that more than one of them holds.
+CLAIMS = ("test", "validation", "train")
+EXTRA = "column "  # stands before the name of a column that is only kept: no name can clash
+
+_SPLITS = {name: place for place, name in enumerate(CLAIMS)}
+_SPLITS |= dict.fromkeys(("valid", "val", "dev"), CLAIMS.index("validation"))
+_DISTINCT = 1000  # values of a `where` column that are remembered for a message
+
+
+@dataclass
+class Stage:
+    """Rows on their way from sources to Examples: Parquet files, and what is known of them.
+
+    The columns are `order` (int64, the row's place among all), `file`, `line`, `split` (int8, its
+    place in `CLAIMS`, null where that is open), `text`, `label`, `reason` (null where the row is
+    good) and, under `EXTRA` + name, the other columns of the source.
+
+    Attributes:
+        folder: Where the files go.
+        text: Column of the source with the text.
+        label: Column of the source with the label.
+        split_column: Column of the source with the split, or None.
+        where: Column -> value that a row must have to count at all.
+        files: The files so far.
+        types: Kept column -> Arrow type.
+        read: Rows so far, the rejected ones counted.
+        left_out: Rows that `where` left out.
+    """
+
+    folder: Path
+    text: str
+    label: str
+    split_column: str | None = None
+    where: Mapping[str, str] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+    types: dict[str, pa.DataType] = field(default_factory=dict)
+    read: int = 0
+    left_out: int = 0
+    _values: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def add(self, source: Source, split: str | None = None) -> None:
+        """Stages the rows of `source`.
+
+        Args:
+            source: The source.
+            split: The split that all its rows belong to; None where that is open.
+
+        Raises:
+            UserError: A column is missing or holds no text, a split has an unknown name, two files
+                disagree about the type of a column, or there is no row.
+        """
+        import pyarrow.parquet as pq
+
+        before = self.read
+        writer: pq.ParquetWriter | None = None
+        try:
+            for batch in source.batches():
+                table = self._table(batch, split, str(source))
+                if writer is None or writer.schema != table.schema:
+                    if writer is not None:
+                        writer.close()
+                    self.files.append(self.folder / f"{len(self.files):05d}.parquet")
+                    writer = pq.ParquetWriter(self.files[-1], table.schema)
+                writer.write_table(table)
+                self.read += table.num_rows
+                advance(self.read, None, "rows read")
+        finally:
+            if writer is not None:
+                writer.close()
+        if self.read == before:
+            raise self._no_rows(str(source))
+
+    def _table(self, batch: Batch, split: str | None, source: str) -> pa.Table:
+        """Returns the rows of a batch, the rejected ones in their places, as staged columns."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        names = batch.rows.schema.names
+        if names or len(batch.file):
+            self._check(names, batch.file[0].as_py() if len(batch.file) else source)
+        else:  # nothing but rejected rows, or none at all
+            return _ordered(_rejected(batch.rejected), self.read)
+        rows = dict(zip(names, batch.rows.columns, strict=True))
+        text, bad_text = as_text(rows.pop(self.text), self.text)
+        label, bad_label = as_text(rows.pop(self.label), self.label)
+        label = pc.utf8_trim_whitespace(label)
+        faults = pc.make_struct(pc.or_(bad_text, bad_label), _missing(text), _missing(label))
+        table = {
+            "file": batch.file,
+            "line": batch.line,
+            "split": pa.nulls(len(text), pa.int8()),
+            "text": text,
+            "label": label,
+            "reason": pc.case_when(faults, "invalid encoding", "missing text", "missing label"),
+        }
+        if split is not None:
+            table["split"] = pa.repeat(pa.scalar(CLAIMS.index(split), pa.int8()), len(text))
+        elif self.split_column is not None:
+            table["split"], missing = _splits(rows[self.split_column], table["reason"])
+            table["reason"] = pc.if_else(missing, "missing split", table["reason"])
+        table |= {EXTRA + name: self._kept(name, column, source) for name, column in rows.items()}
+        good = pa.table(table).filter(self._matching(batch.rows))
+        rejected = _rejected(batch.rejected)
+        return _ordered(pa.concat_tables([good, rejected], promote_options="default"), self.read)
+
+    def _check(self, names: Sequence[str], file: str) -> None:
+        """Raises a `UserError` where a column that was asked for isn't there."""
+        wanted = [("text", self.text), ("label", self.label)]
+        wanted += [("split_column", self.split_column)] if self.split_column else []
+        wanted += [("where", name) for name in self.where]
+        for option, name in wanted:
+            if name in names:
+                continue
+            close = nearest(name, names)
+            fix = f'set {option} = "{close}"' if close else f"set {option} to one of these"
+            for sign in ";\t|,":
+                if len(names) == 1 and sign in names[0]:
+                    fix = f"set delimiter = {sign!r}: it seems to stand between the fields"
+            raise UserError(
+                f"{file}: no column {name!r}", expected=one_of(names), received=repr(name), fix=fix
+            )
+
+    def _matching(self, rows: pa.RecordBatch) -> pa.Array:
+        """Returns which rows have the values that `where` asks for."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        mask = pa.repeat(True, rows.num_rows)
+        for name, wanted in self.where.items():
+            found = as_text(rows[name], name)[0]
+            values = self._values.setdefault(name, Counter())
+            if len(values) < _DISTINCT:
+                values.update(value for value in found.unique().to_pylist() if value)
+            mask = pc.and_(mask, pc.fill_null(pc.equal(found, wanted), False))
+        self.left_out += rows.num_rows - pc.sum(mask, min_count=0).as_py()
+        return mask
+
+    def _kept(self, name: str, column: pa.Array, source: str) -> pa.Array:
+        """Returns a column that is only kept, in a form that Daft leaves alone."""
+        import pyarrow as pa
+        import pyarrow.types as types
+
+        if types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        if is_string(column.type):
+            column = as_text(column, name)[0]
+        fields = [pa.schema([(name, self.types.get(name, pa.null()))])]
+        fields += [pa.schema([(name, column.type)])]
+        try:
+            both = pa.unify_schemas(fields, promote_options="permissive")
+        except pa.ArrowTypeError:
+            raise UserError(
+                f"{source}: column {name!r} has two types",
+                expected=f"{self.types[name]}, as in the files before",
+                received=str(column.type),
+                fix="write the column with one type, or leave it out of the files",
+            ) from None
+        self.types[name] = both.field(name).type
+        return column
+
+    def _no_rows(self, source: str) -> UserError:
+        for name, wanted in self.where.items():
+            if self._values.get(name) and wanted not in self._values[name]:
+                close = nearest(wanted, self._values[name])
+                return UserError(
+                    f"{source}: no row where {name} is {wanted!r}",
+                    expected=one_of(list(self._values[name])[:20]),
+                    received=repr(wanted),
+                    fix=f'set where.{name} = "{close}"'
+                    if close
+                    else "correct where, or leave it out",
+                )
+        return UserError(
+            f"{source}: no rows",
+            expected="rows with a text and a label",
+            received=f"{self.left_out} rows that `where` leaves out" if self.left_out else "none",
+            fix="correct where" if self.left_out else "name data with rows in it",
+        )
+
+
+def _missing(column: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc
+
+    return pc.fill_null(pc.equal(column, ""), True)
+
+
+def _splits(column: pa.Array, reason: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Returns the places in `CLAIMS` of the splits that a column names, and where it names none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    names = pc.utf8_lower(pc.utf8_trim_whitespace(as_text(column, "split_column")[0]))
+    places = pc.index_in(names, pa.array(_SPLITS, pa.string()))
+    places = pc.take(pa.array(_SPLITS.values(), pa.int8()), places)
+    missing = pc.and_(reason.is_null(), _missing(names))
+    unknown = pc.and_(pc.and_(reason.is_null(), places.is_null()), pc.invert(missing))
+    if pc.any(unknown).as_py():
+        raise UserError(
+            "split_column holds names of no split",
+            expected=one_of(_SPLITS),
+            received=", ".join(map(repr, names.filter(unknown).unique().to_pylist()[:10])),
+            fix="rename them, or take another column",
+        )
+    return places, missing
+
+
+def _rejected(rows: Sequence[Rejected]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table(
+        {
+            "file": pa.array([row.file for row in rows], pa.string()),
+            "line": pa.array([row.line for row in rows], pa.int64()),
+            "split": pa.nulls(len(rows), pa.int8()),
+            "text": pa.array([row.text for row in rows], pa.string()),
+            "label": pa.nulls(len(rows), pa.string()),
+            "reason": pa.array([row.reason for row in rows], pa.string()),
+        }
+    )
+
+
+def _ordered(table: pa.Table, start: int) -> pa.Table:
+    """Returns the rows of a batch in the order of files and lines, counted in the column `order`."""
+    import numpy as np
+    import pyarrow as pa
+
+    files = table["file"].combine_chunks().dictionary_encode().indices
+    table = table.take(np.lexsort((table["line"], files)))
+    return table.add_column(0, "order", pa.array(range(start, start + len(table)), pa.int64()))

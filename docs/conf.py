@@ -1,0 +1,17 @@
+"""Sphinx: how the pages of docs/ become a site."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as version_of
+
+project = "Textmill"
+copyright = "The Textmill authors"
+version = release = version_of("textmill")
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+html_theme = "furo"
+exclude_patterns = ["_build"]
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+# Imported by the documented functions only when they are called.
+nitpicky = False
