@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from html.entities import html5
 from typing import TYPE_CHECKING, Literal
 
@@ -94,25 +95,32 @@ def _once(texts: pa.Array, rules: Cleaning) -> pa.Array:
     import pyarrow.compute as pc
 
     if rules.html:
-        texts = _on(texts, "&", _entities)
-        texts = _on(texts, "<", _tags)
+        texts = _on(texts, pc.match_substring(texts, "&"), _entities)
+        texts = _on(texts, pc.match_substring(texts, "<"), _tags)
     if rules.control:
         texts = pc.replace_substring_regex(texts, _CONTROL, "")
     if rules.lowercase:
         texts = pc.utf8_lower(texts)
     if rules.unicode != "none":
-        texts = pc.utf8_normalize(texts, rules.unicode)
+        texts = _on(texts, pc.invert(pc.string_is_ascii(texts)), partial(_normal, rules.unicode))
     if rules.whitespace:
         texts = pc.utf8_trim(pc.replace_substring_regex(texts, _WHITESPACE, " "), " ")
     return texts
 
 
-def _on(texts: pa.Array, sign: str, step: Callable[[pa.Array], pa.Array]) -> pa.Array:
-    """Applies `step` to the texts that contain `sign`."""
+def _on(texts: pa.Array, mask: pa.Array, step: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    """Applies `step` to the texts where `mask` is true."""
     import pyarrow.compute as pc
 
-    found = pc.fill_null(pc.match_substring(texts, sign), False)
-    return pc.replace_with_mask(texts, found, step(texts.filter(found)))
+    mask = pc.fill_null(mask, False)
+    return pc.replace_with_mask(texts, mask, step(texts.filter(mask)))
+
+
+def _normal(form: Literal["NFC", "NFKC"], texts: pa.Array) -> pa.Array:
+    import pyarrow as pa
+
+    # Arrow's own utf8_normalize (25.0) gives the decomposed form for both.
+    return pa.array([unicodedata.normalize(form, text) for text in texts.to_pylist()], texts.type)
 
 
 def _entities(texts: pa.Array) -> pa.Array:

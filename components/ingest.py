@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
-import os
-import shutil
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from textmill.artifact import SPLITS, Examples, write_json
-from textmill.components.cleaning import Cleaning, clean
+from textmill.components.cleaning import Cleaning
+from textmill.components.settling import DUPLICATE, LEAKED, settle
+from textmill.components.shards import schema_of, write
 from textmill.components.sources.source import Source
-from textmill.components.staging import CLAIMS, EXTRA, Stage
+from textmill.components.staging import CLAIMS, Stage
 from textmill.errors import UserError, nearest, one_of
-from textmill.progress import advance
 
-if TYPE_CHECKING:
-    import daft
-    import pyarrow as pa
-
-ROWS_PER_SHARD = 50_000
-ROWS_PER_GROUP = 8192  # what `Examples.batches` hands over at a time
-
-# What becomes of a row: its place in CLAIMS, or one of these.
-_QUARANTINE, _DUPLICATE, _LEAKED = 3, 4, 5
+SPLIT: Mapping[str, float] = MappingProxyType({"train": 0.8, "validation": 0.1, "test": 0.1})
+EVERYWHERE: Mapping[str, str] = MappingProxyType({})
+DEFAULT_CLEANING = Cleaning()
 
 
 def ingest(
@@ -36,17 +29,18 @@ def ingest(
     text: str = "text",
     label: str = "label",
     test_source: Source | None = None,
-    split: Mapping[str, float] = MappingProxyType({"train": 0.8, "validation": 0.1, "test": 0.1}),
+    split: Mapping[str, float] = SPLIT,
     split_column: str | None = None,
-    where: Mapping[str, str] = MappingProxyType({}),
-    cleaning: Cleaning = Cleaning(),
+    where: Mapping[str, str] = EVERYWHERE,
+    cleaning: Cleaning = DEFAULT_CLEANING,
     conflicts: Literal["majority", "reject"] = "majority",
 ) -> None:
-    """Reads `source`, cleans its texts, drops what is twice or unusable, and splits the rest.
+    r"""Reads `source`, cleans its texts, drops what is twice or unusable, and splits the rest.
 
     Rows whose cleaned text is equal become one: the first of them is kept. Where their labels
     differ, those of the most frequent label stay and the others are put into quarantine; with no
-    such label, all of them are. A row can't be in two splits, since the split is decided by the text.
+    such label, all of them are. No text is in two splits: where a test file or a split column says
+    so, it is in test rather than in validation, and in validation rather than in train.
 
     Args:
         out: Filled with `<split>/part-*.parquet`, `quarantine.parquet` and `schema.json`. Columns:
@@ -65,21 +59,20 @@ def ingest(
         conflicts: "majority", or "reject": a text with two labels goes to quarantine altogether.
 
     Raises:
-        UserError: The source can't be read, a column isn't there, no row is usable, or `split` makes
-            no sense.
+        UserError: The source can't be read, a column isn't there, no row can be used, or `split`
+            makes no sense.
 
     Example:
         >>> import pathlib, tempfile
         >>> from textmill.components.sources.by_name import open_source
         >>> folder = pathlib.Path(tempfile.mkdtemp())
         >>> rows = [f"Review <b>{i}</b>,{'pos' if i % 2 else 'neg'}" for i in range(100)]
-        >>> _ = (folder / "reviews.csv").write_text("\\n".join(["text,label", *rows, rows[0]]))
+        >>> _ = (folder / "reviews.csv").write_text("\n".join(["text,label", *rows, rows[0]]))
         >>> examples = Examples(folder / "examples")
         >>> ingest(examples, open_source(str(folder / "reviews.csv")))
         >>> sum(examples.schema()["rows"].values()), examples.schema()["duplicates"]
         (100, 1)
     """
-    shares = _shares(split, test_source is not None)
     if conflicts not in ("majority", "reject"):
         raise UserError(
             f"conflicts = {conflicts!r}",
@@ -87,13 +80,78 @@ def ingest(
             received=repr(conflicts),
             fix='set conflicts = "majority"',
         )
-    staged = out.path / "staged"
-    staged.mkdir(parents=True)
-    stage = Stage(staged, text, label, split_column, where)
-    stage.add(source)
-    if test_source is not None:
-        stage.add(test_source, "test")
-    names = _names(stage)
-    fates = _write(out, stage, _settled(stage, shares, cleaning, conflicts), names)
-    shutil.rmtree(staged)
-    ...
+    if text == label:
+        raise UserError(
+            f"text and label are both the column {text!r}",
+            expected="two columns",
+            received="one",
+            fix="set label to the column with the labels",
+        )
+    shares = _shares(split, has_test=test_source is not None)
+    out.path.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="staged-", dir=out.path) as staged:
+        stage = Stage(Path(staged), text, label, split_column, where)
+        stage.add(source)
+        if test_source is not None:
+            stage.add(test_source, "test")
+        rows = settle(stage, shares, cleaning, reject_conflicts=conflicts == "reject")
+        schema = schema_of(stage)
+        counts, rejected = write(out.path, rows, schema, stage)
+    kept = {split: counts[CLAIMS.index(split)] for split in SPLITS}
+    if not any(kept.values()):
+        raise UserError(
+            f"{source}: none of {stage.read} rows can be used",
+            expected="rows with a text and a label",
+            received=", ".join(f"{reason} ({n})" for reason, n in rejected.most_common(3)),
+            fix="see whether text, label, encoding and delimiter are those of the data",
+        )
+    types = {field.name: str(field.type) for field in schema}
+    write_json(
+        out.path / "schema.json",
+        {
+            "text": schema.names[0],
+            "label": schema.names[1],
+            "columns": types,
+            "cleaning": asdict(cleaning),
+            "rows": kept,
+            "read": stage.read,
+            "rejected": dict(sorted(rejected.items())),
+            "duplicates": counts[DUPLICATE],
+            "conflicts": counts["conflicts"],
+            "leaked": counts[LEAKED],
+            "left_out": stage.left_out,
+        },
+    )
+
+
+def _shares(split: Mapping[str, float], *, has_test: bool) -> dict[str, float]:
+    """Returns the shares of the splits that are drawn, which sum to 1."""
+    for name, share in split.items():
+        if name not in SPLITS:
+            close = nearest(name, SPLITS)
+            raise UserError(
+                f"split.{name}",
+                expected=one_of(SPLITS),
+                received=repr(name),
+                fix=f"write {close}" if close else "take one of these names",
+            )
+        if not share > 0:
+            raise UserError(
+                f"split.{name} = {share}",
+                expected="a share above 0",
+                received=str(share),
+                fix="leave the split out, or give it a share",
+            )
+    total = sum(split.values())
+    if abs(total - 1) > 1e-6 or "train" not in split:
+        raise UserError(
+            "split",
+            expected="shares for train, validation and test that sum to 1",
+            received=", ".join(f"{name} = {share}" for name, share in split.items())
+            + f" (sum {total:g})",
+            fix="split = {train = 0.8, validation = 0.1, test = 0.1}",
+        )
+    drawn = {name: split[name] for name in SPLITS if name in split}
+    if has_test:
+        drawn.pop("test", None)
+    return {name: share / sum(drawn.values()) for name, share in drawn.items()}

@@ -57,6 +57,11 @@ class Stage:
     left_out: int = 0
     _values: dict[str, Counter[str]] = field(default_factory=dict)
 
+    def columns(self) -> list[str]:
+        """Returns the names of the staged columns."""
+        kept = (EXTRA + name for name in self.types)
+        return ["order", "file", "line", "split", "text", "label", "reason", *kept]
+
     def add(self, source: Source, split: str | None = None) -> None:
         """Stages the rows of `source`.
 
@@ -96,7 +101,7 @@ class Stage:
 
         names = batch.rows.schema.names
         if names or len(batch.file):
-            self._check(names, batch.file[0].as_py() if len(batch.file) else source)
+            self._check(names, batch.file[0].as_py() if len(batch.file) else source, split)
         else:  # nothing but rejected rows, or none at all
             return _ordered(_rejected(batch.rejected), self.read)
         rows = dict(zip(names, batch.rows.columns, strict=True))
@@ -122,10 +127,11 @@ class Stage:
         rejected = _rejected(batch.rejected)
         return _ordered(pa.concat_tables([good, rejected], promote_options="default"), self.read)
 
-    def _check(self, names: Sequence[str], file: str) -> None:
+    def _check(self, names: Sequence[str], file: str, split: str | None) -> None:
         """Raises a `UserError` where a column that was asked for isn't there."""
         wanted = [("text", self.text), ("label", self.label)]
-        wanted += [("split_column", self.split_column)] if self.split_column else []
+        if self.split_column is not None and split is None:
+            wanted.append(("split_column", self.split_column))
         wanted += [("where", name) for name in self.where]
         for option, name in wanted:
             if name in names:
@@ -185,9 +191,7 @@ class Stage:
                     f"{source}: no row where {name} is {wanted!r}",
                     expected=one_of(list(self._values[name])[:20]),
                     received=repr(wanted),
-                    fix=f'set where.{name} = "{close}"'
-                    if close
-                    else "correct where, or leave it out",
+                    fix=f'set where.{name} = "{close}"' if close else "correct where",
                 )
         return UserError(
             f"{source}: no rows",
@@ -239,7 +243,7 @@ def _rejected(rows: Sequence[Rejected]) -> pa.Table:
 
 
 def _ordered(table: pa.Table, start: int) -> pa.Table:
-    """Returns the rows of a batch in the order of files and lines, counted in the column `order`."""
+    """Returns the rows of a batch sorted by file and line, with the column `order`."""
     import numpy as np
     import pyarrow as pa
 

@@ -6,11 +6,20 @@ from dataclasses import field
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval
+from pydantic import StringConstraints
 from pydantic.dataclasses import dataclass
 
+from textmill.components.sources.by_name import open_source
+from textmill.components.sources.source import Source
 from textmill.config import STRICT
+from textmill.errors import UserError
+from textmill.models.preset import Preset, Scratch
 
 Share = Annotated[float, Interval(gt=0, lt=1)]
+# Read again by `push`; a typo should not wait until the model is trained.
+Condition = Annotated[
+    str, StringConstraints(pattern=r"^\s*(>=|<=|>|<)\s*[-+]?[0-9.]+(e[-+]?\d+)?\s*$")
+]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -27,7 +36,7 @@ class Clean:
 
     html: bool = True
     control: bool = True
-    unicode: Literal["NFC", "none"] = "NFC"
+    unicode: Literal["NFC", "NFKC", "none"] = "NFC"
     whitespace: bool = True
     lowercase: bool = False
 
@@ -47,8 +56,10 @@ class Data:
         conflicts: What to do with a text that has two labels: the "majority" label wins, or
             "reject" it.
         encoding: Encoding of text files.
-        delimiter: Separator of columns, where the file's ending does not tell.
-        skip_rows: Rows to skip after the header row.
+        delimiter: Between columns; None: a comma in .csv, else a tab.
+        quote: Around fields; "": a quote is a character like any other.
+        columns: Names of the columns, for a file without a header line.
+        skip_rows_after_header: Lines to pass over below the header line.
         data_dir: Folder of prepared TensorFlow Datasets.
         clean: See `Clean`.
     """
@@ -65,9 +76,23 @@ class Data:
     conflicts: Literal["majority", "reject"] = "majority"
     encoding: str = "utf-8"
     delimiter: str | None = None
-    skip_rows: Annotated[int, Ge(0)] = 0
+    quote: str = '"'
+    columns: tuple[str, ...] = ()
+    skip_rows_after_header: Annotated[int, Ge(0)] = 0
     data_dir: str | None = None
     clean: Clean = field(default_factory=Clean)
+
+    def open(self, name: str) -> Source:
+        """Returns the source that `name` stands for, read as this section says."""
+        return open_source(
+            name,
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+            quote=self.quote or None,
+            columns=self.columns,
+            skip_rows_after_header=self.skip_rows_after_header,
+            data_dir=self.data_dir,
+        )
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -87,6 +112,23 @@ class Model:
     vocabulary_size: Annotated[int, Ge(100)] = 8000
     max_length: Annotated[int, Ge(3)] = 256
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1
+
+    def start(self) -> Preset | Scratch:
+        """Returns where the first weights come from.
+
+        Raises:
+            UserError: Not exactly one of `preset` and `scratch` is given.
+        """
+        if self.scratch and not self.preset:
+            return Scratch(self.scratch, self.vocabulary_size)
+        if self.preset and not self.scratch:
+            return Preset(self.preset)
+        raise UserError(
+            "model: preset or scratch",
+            expected="exactly one of model.preset and model.scratch",
+            received="both" if self.preset else "neither",
+            fix='write scratch = "mini" for a new model, or preset = "…" for trained weights',
+        )
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -1,7 +1,7 @@
 """From a table of labelled texts to a model that TensorFlow Serving can load.
 
-    textmill run CONFIG.toml
-    python -m textmill.pipelines.text_classification CONFIG.toml
+textmill run CONFIG.toml
+python -m textmill.pipelines.text_classification CONFIG.toml
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ from textmill.components.evaluate import evaluate
 from textmill.components.export import export
 from textmill.components.ingest import ingest
 from textmill.components.push import push
-from textmill.components.sources.source import open_source
 from textmill.components.tokenize import tokenize
 from textmill.components.train import train
 from textmill.components.validate import validate
 from textmill.config import STRICT
-from textmill.models.preset import choose_preset
-from textmill.pipelines.sections import Data, Model, Push, Train
+from textmill.pipelines.sections import Condition, Data, Model, Push, Train
 from textmill.run import Runner
 
 
@@ -50,19 +48,32 @@ class Config:
     model: Model
     push: Push
     train: Train = field(default_factory=Train)
-    gate: dict[str, str] = field(default_factory=dict)
+    gate: dict[str, Condition] = field(default_factory=dict)
     lineage: str | None = None
 
 
 def text_classification(run: Runner, config: Config) -> Pushed:
     """Trains, proves and pushes a text classifier; returns the pushed version."""
     data, model = config.data, config.model
-    preset = choose_preset(model.preset, model.scratch, model.vocabulary_size)
+    preset = model.start()
 
-    examples = run(ingest, open_source(data.source, …))
+    examples = run(
+        ingest,
+        data.open(data.source),
+        text=data.text,
+        label=data.label,
+        test_source=data.open(data.test_source) if data.test_source else None,
+        split=data.split,
+        split_column=data.split_column,
+        where=data.where,
+        cleaning=Cleaning(**dataclasses.asdict(data.clean)),
+        conflicts=data.conflicts,
+    )
     run(validate, examples)
     tokens = run(tokenize, examples, preset=preset, max_length=model.max_length)
-    trained = run(train, tokens, preset=preset, **…)
+    trained = run(
+        train, tokens, preset=preset, dropout=model.dropout, **dataclasses.asdict(config.train)
+    )
     evaluation = run(evaluate, trained, tokens, examples)
     saved = run(export, trained, examples)
     blessing = run(check, saved)
@@ -70,6 +81,6 @@ def text_classification(run: Runner, config: Config) -> Pushed:
 
 
 if __name__ == "__main__":
-    from textmill.pipelines.local import main
+    from textmill.cli import main
 
-    sys.exit(main(sys.argv[1:]))
+    main(["run", *sys.argv[1:]])

@@ -9,51 +9,17 @@ with use, so any TensorFlow Serving can load it.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from textmill.errors import UserError
+from textmill.serving.code_points import BREAK, NOTHING, PAGE, RANK, SELF, code_points
+from textmill.serving.tokenizer_rules import read_rules
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-CODE_POINTS = 0x110000
-SURROGATES = range(0xD800, 0xE000)  # no UTF-8 text decodes to one
-PAGE = 64  # code points a page; the size that makes the table smallest
-
-SPACE = 0x20
-NOTHING = -1  # fills a row of `CodePoints.rows`
-SELF = -2  # stands for the code point that was looked up
-BREAK = -3  # a removed character that combining marks do not move across
-RANK = 21  # a mark's place in canonical order stands above the 21 bits of its code point
-
-
-class Rules(NamedTuple):
-    """What a `tokenizer.json` says, in plain values."""
-
-    vocabulary: dict[str, int]
-    unknown: int
-    prefix: str
-    longest_word: int
-    before: list[int]  # ids that the template puts before the text: [CLS]
-    after: list[int]  # ids that it puts after the text: [SEP]
-    normalizer: tuple[bool, bool, bool, bool]  # clean, isolate Chinese, strip accents, lowercase
-
-
-class CodePoints(NamedTuple):
-    """A map from a code point to what the normalizer and the pre-tokenizer make of it.
-
-    `rows[pages[starts[c // PAGE], c % PAGE]]` are the code points that `c` becomes.
-    """
-
-    starts: npt.NDArray[np.uint16]  # [CODE_POINTS / PAGE]
-    pages: npt.NDArray[np.uint16]  # [distinct pages, PAGE]
-    rows: npt.NDArray[np.int32]  # [distinct outcomes, longest outcome]
 
 
 class WordPiece:
@@ -73,6 +39,7 @@ class WordPiece:
     Attributes:
         vocabulary_size: One more than the largest id.
         max_length: As given.
+        digest: 16 hexadecimal digits that tell vocabularies apart.
         table: The vocabulary as a `tf.lookup.StaticHashTable`; whoever saves the graph tracks it.
 
     Raises:
@@ -95,10 +62,14 @@ class WordPiece:
         self.vocabulary_size = 1 + max(rules.vocabulary.values())
         self._rules = rules
         self._codes = code_points(*rules.normalizer)
-        tokens = sorted(rules.vocabulary, key=rules.vocabulary.__getitem__)
+        tokens = sorted(rules.vocabulary, key=lambda t: (rules.vocabulary[t], t))
+        table = json.dumps([(t, rules.vocabulary[t]) for t in tokens])
+        self.digest = hashlib.sha256(table.encode()).hexdigest()[:16]
         self._longest = min(max(map(len, tokens)), rules.longest_word)
         ids = tf.constant([rules.vocabulary[t] for t in tokens], tf.int32)
         pairs = tf.lookup.KeyValueTensorInitializer(tokens, ids)
+        # Its own name counts what the process made before, and would be saved.
+        pairs._name = "vocabulary"
         self.table = tf.lookup.StaticHashTable(pairs, default_value=-1)
 
     def __call__(self, text: tf.Tensor) -> tf.RaggedTensor:
@@ -119,8 +90,10 @@ class WordPiece:
         pieces = tf.gather(self._pieces(distinct), place)
         ids = words.with_flat_values(pieces).merge_dims(1, 2)[:, :room]
         rows = tf.shape(text)[0]
-        before = tf.tile(tf.constant(self._rules.before, tf.int32, [1, len(self._rules.before)]), [rows, 1])
-        after = tf.tile(tf.constant(self._rules.after, tf.int32, [1, len(self._rules.after)]), [rows, 1])
+        before, after = (
+            tf.tile(tf.constant(special, tf.int32, [1, len(special)]), [rows, 1])
+            for special in (self._rules.before, self._rules.after)
+        )
         return tf.concat([before, ids, after], 1)
 
     def _characters(self, text: tf.Tensor) -> tf.RaggedTensor:
@@ -141,7 +114,9 @@ class WordPiece:
         flat, of_row = characters.flat_values, characters.value_rowids()
         if (self._codes.rows >= 1 << RANK).any():
             flat = tf.cond(
-                tf.reduce_any(flat >= 1 << RANK), lambda: _canonical_order(flat, of_row), lambda: flat
+                tf.reduce_any(flat >= 1 << RANK),
+                lambda: _canonical_order(flat, of_row),
+                lambda: flat,
             )
         kept = characters.with_values(flat % (1 << RANK))
         return tf.ragged.boolean_mask(kept, characters.with_values(flat != BREAK))
@@ -166,9 +141,7 @@ class WordPiece:
                 take,
                 unit="UTF8_CHAR",
             )
-            found = self.table.lookup(
-                tf.add(tf.where(start > 0, rules.prefix, "")[:, None], texts)
-            )
+            found = self.table.lookup(tf.add(tf.where(start > 0, rules.prefix, "")[:, None], texts))
             best = tf.reduce_max(tf.where((found >= 0) & (lengths <= left), lengths, 0), 1)
             hit = best > 0
             piece = tf.gather(found, tf.maximum(best - 1, 0), batch_dims=1)
@@ -209,140 +182,3 @@ def _canonical_order(flat: tf.Tensor, of_row: tf.Tensor) -> tf.Tensor:
     run = tf.cumsum(tf.cast((rank == 0) | new_row, tf.int32))
     key = tf.cast(run, tf.int64) * (1 << (31 - RANK)) + tf.cast(rank, tf.int64)
     return tf.gather(flat, tf.argsort(key, stable=True))
-
-
-@lru_cache(maxsize=4)
-def code_points(clean: bool, isolate: bool, strip: bool, lowercase: bool) -> CodePoints:
-    """Returns what BertNormalizer and BertPreTokenizer make of each code point.
-
-    It asks the library, because what counts as punctuation, as a mark or as unassigned differs
-    from one version of Unicode to the next. The arguments are those of BertNormalizer.
-    """
-    from tokenizers import normalizers, pre_tokenizers
-
-    def bert(*settings: bool) -> Any:
-        return normalizers.BertNormalizer(*settings).normalize_str
-
-    cleaned, unmarked = bert(clean, isolate, False, False), bert(False, False, True, False)
-    lowered, everything = bert(False, False, False, True), bert(clean, isolate, strip, lowercase)
-    decomposed = normalizers.NFD().normalize_str if strip else str
-    split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
-
-    def probe(text: str) -> str:
-        # Between marks of the highest and of the lowest class, only a starter keeps its place.
-        return "".join(f"a\u0345{c}\u0334" for c in text)
-
-    def is_mark(char: str) -> bool:
-        return strip and bool(decomposed(probe(char)) != probe(char))
-
-    @cache
-    def outcome(part: str) -> list[tuple[int, str]]:
-        """The code points that a decomposed character becomes, each with its mark or ''."""
-        mark = part if is_mark(part) else ""
-        if strip and not unmarked(part):
-            return [] if mark else [(BREAK, "")]
-        out = []
-        for c in lowered(part):
-            pieces = len(split(f"a{c}a"))  # a letter joins, a space parts, a symbol stands alone
-            alone = [(SPACE, "")] if pieces == 3 else []
-            out += [(SPACE, "")] if pieces == 2 else [*alone, (ord(c), mark), *alone]
-        return out
-
-    outcomes: dict[int, list[tuple[int, str]]] = {}
-    for first in range(0, CODE_POINTS, PAGE):
-        if first in SURROGATES:
-            continue
-        page = "".join(map(chr, range(first, first + PAGE)))
-        if everything(page) == page and len(split(page)) == 1 and not is_mark(page):
-            continue  # most of Unicode stays as it is
-        for c in page:
-            outcomes[ord(c)] = [o for part in decomposed(cleaned(c)) for o in outcome(part)]
-
-    marks = sorted({mark for out in outcomes.values() for _, mark in out if mark})
-    rank = {m: 1 + sum(decomposed(m + other) == other + m for other in marks) for m in marks}
-    width = max(map(len, outcomes.values()))
-    numbers = {(SELF, *[NOTHING] * (width - 1)): 0}  # outcome -> its place in rows
-    index = np.zeros(CODE_POINTS, np.uint16)
-    for code, out in outcomes.items():
-        row = [SELF if c == code and not m else c + (rank[m] << RANK if m else 0) for c, m in out]
-        key = tuple(row + [NOTHING] * (width - len(row)))
-        index[code] = numbers.setdefault(key, len(numbers))
-    pages, starts = np.unique(index.reshape(-1, PAGE), axis=0, return_inverse=True)
-    return CodePoints(starts.reshape(-1).astype(np.uint16), pages, np.array(list(numbers), np.int32))
-
-
-def read_rules(tokenizer_file: Path) -> Rules:
-    """Returns what a `tokenizer.json` says.
-
-    Raises:
-        UserError: If it can't be read, or the graph could not follow it exactly.
-    """
-    from tokenizers import Tokenizer
-
-    def inexact(what: str, expected: str, received: object) -> UserError:
-        return UserError(
-            f"{tokenizer_file}: this {what} can't be put into a serving graph exactly",
-            expected=expected,
-            received=json.dumps(received, ensure_ascii=False)[:200],
-            fix="use the tokenizer of a BERT checkpoint, or train one with model.scratch",
-        )
-
-    try:
-        # As the library understands the file, defaults filled in.
-        spec = json.loads(Tokenizer.from_file(str(tokenizer_file)).to_str())
-    except Exception as error:  # the library raises nothing narrower
-        raise UserError(
-            f"{tokenizer_file}: not a tokenizer",
-            expected="a tokenizer.json as the tokenizers library writes it",
-            received=str(error)[:200],
-            fix="save it with tokenizers.Tokenizer.save, or name a folder that holds one",
-        ) from error
-    model, normalizer, splitter = spec["model"], spec["normalizer"], spec["pre_tokenizer"]
-    for what, part, wanted in (
-        ("model", model, "WordPiece"),
-        ("normalizer", normalizer, "BertNormalizer"),
-        ("pre-tokenizer", splitter, "BertPreTokenizer"),
-    ):
-        if part is None or part["type"] != wanted:
-            raise inexact(what, wanted, part and part["type"])
-    added = [t["content"] for t in spec["added_tokens"] if not t["special"]]
-    if added:
-        raise inexact("list of added tokens", "special tokens only", added)
-    if model["unk_token"] not in model["vocab"]:
-        raise inexact("model", "an unknown token that is in the vocabulary", model["unk_token"])
-    strip, lowercase = normalizer["strip_accents"], normalizer["lowercase"]
-    template = _template(spec["post_processor"])
-    if template is None:
-        raise inexact("post-processor", "special tokens around one text", spec["post_processor"])
-    return Rules(
-        vocabulary=model["vocab"],
-        unknown=model["vocab"][model["unk_token"]],
-        prefix=model["continuing_subword_prefix"],
-        longest_word=model["max_input_chars_per_word"],
-        before=template[0],
-        after=template[1],
-        normalizer=(
-            normalizer["clean_text"],
-            normalizer["handle_chinese_chars"],
-            lowercase if strip is None else strip,
-            lowercase,
-        ),
-    )
-
-
-def _template(spec: Any) -> tuple[list[int], list[int]] | None:
-    """Returns the ids before and after a single text, None where it is not of that form."""
-    if spec is None:
-        return [], []
-    if spec["type"] == "BertProcessing":
-        return [spec["cls"][1]], [spec["sep"][1]]
-    if spec["type"] != "TemplateProcessing":
-        return None
-    around: tuple[list[int], list[int]] = ([], [])
-    texts = 0
-    for part in spec["single"]:
-        if "Sequence" in part:
-            texts += 1
-        else:
-            around[min(texts, 1)].extend(spec["special_tokens"][part["SpecialToken"]["id"]]["ids"])
-    return around if texts == 1 else None

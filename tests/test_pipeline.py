@@ -175,7 +175,9 @@ def small_disk(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("step", "free"), [("ingest", 0), ("tokenize", 40), ("train", 600), ("export", 18000)])
+@pytest.mark.parametrize(
+    ("step", "free"), [("ingest", 0), ("tokenize", 40), ("train", 600), ("export", 18000)]
+)
 def test_full_disk_is_told_and_leaves_nothing_half_written(
     small_disk: Path, step: str, free: int
 ) -> None:

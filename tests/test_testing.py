@@ -61,9 +61,7 @@ def test_component_that_changes_its_input_is_caught(numbers: Examples) -> None:
         check_component(meddle, numbers)
 
 
-def test_heavy_import_at_the_top_is_caught(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_heavy_import_at_the_top_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "heavy_step.py").write_text(
         "import sklearn.metrics\nfrom textmill.artifact import Examples\n"
         "def step(out: Examples) -> None:\n    'Writes.'\n    (out.path / 'x').write_text('')\n"

@@ -60,6 +60,8 @@ class ExamplesSchema(TypedDict):
     rejected: dict[str, int]  # reason -> rows in quarantine.parquet
     duplicates: int  # rows that were collapsed into an equal one
     conflicts: int  # texts that came with more than one label
+    leaked: int  # rows taken out of a split because the text is in a later one
+    left_out: int  # rows that `where` did not select
 
 
 class Examples(Artifact):

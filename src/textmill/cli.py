@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -88,11 +89,12 @@ def predict(
             received="both" if texts else "neither",
             fix='textmill predict MODEL_DIR "a text", or --file texts.txt instead of the text',
         )
-    from textmill.serving.predictor import Predictor, read_lines
+    from textmill.quiet import import_tensorflow
+    from textmill.serving.predictor import Predictor
 
-    lines = texts if texts else read_lines(file)
-    predictor = Predictor(model)
-    for row in predictor.predict(lines):
+    lines = _lines(file) if file is not None else texts or []
+    import_tensorflow()
+    for row in Predictor(model)(lines):
         print(json.dumps(row, ensure_ascii=False))
 
 
@@ -189,6 +191,22 @@ def main(arguments: list[str] | None = None) -> None:
         # The reader has gone, as `| head` does; keep Python from saying so at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _lines(file: Path) -> Iterator[str]:
+    """Yields the lines of a file without their ends; a byte that is no UTF-8 becomes U+FFFD."""
+    if str(file) == "-":
+        file = Path("/dev/stdin")
+    try:
+        with file.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+            yield from (line.rstrip("\r\n") for line in lines)
+    except OSError as error:
+        raise UserError(
+            f"{file}: cannot be read",
+            expected="a text file with a text a line",
+            received=error.strerror or str(error),
+            fix="check the path and its permissions",
+        ) from None
 
 
 def _check_steps(names: list[str] | tuple[str, ...], steps: list[str]) -> None:

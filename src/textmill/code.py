@@ -134,7 +134,8 @@ def _distribution(top: str) -> tuple[str, str]:
     for name in (_DISTRIBUTIONS.get(top), top):
         if name is not None:
             try:
-                return name, importlib.metadata.version(name)
+                found = importlib.metadata.distribution(name)
+                return found.name, found.version
             except importlib.metadata.PackageNotFoundError:
                 continue
     for name in importlib.metadata.packages_distributions().get(top, ()):

@@ -8,11 +8,13 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 from typing import Literal
 
 from packaging.requirements import Requirement
+
+FOR_DEVELOPERS = {"dev", "docs", "test"}  # extras that a user of Textmill does not need
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,15 @@ def _python() -> Finding:
 
 def _packages() -> Iterator[Finding]:
     """Yields a row for each package that Textmill's own metadata asks for."""
+    offered = set(metadata("textmill").get_all("Provides-Extra") or ()) - FOR_DEVELOPERS
     for text in requires("textmill") or ():
         need = Requirement(text)
-        extra = next(
-            (e for e in ("tfds",) if need.marker and need.marker.evaluate({"extra": e})), None
-        )
-        if need.marker and not extra and not need.marker.evaluate({"extra": ""}):
-            continue
+        extra = ""
+        if need.marker and not need.marker.evaluate({"extra": ""}):
+            fitting = [e for e in sorted(offered) if need.marker.evaluate({"extra": e})]
+            if not fitting:
+                continue
+            extra = fitting[0]
         wanted = f'"{need.name}{need.specifier}"'
         try:
             found = version(need.name)

@@ -19,6 +19,7 @@ from textmill.artifact import RECORD, Artifact, content, digest_files, read_json
 from textmill.errors import UserError
 from textmill.fingerprint import Recipe, recipe_of
 from textmill.progress import Listener, Silent, listening
+from textmill.quiet import import_tensorflow
 from textmill.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -122,6 +123,8 @@ class Run:
             "environment": environment(),
             "started": datetime.now(UTC).isoformat(),
         }
+        if "tensorflow" in recipe.packages:
+            import_tensorflow()
         try:
             with self.workspace.draft(step, key) as draft:
                 component(kind(draft), *args, **kwargs)

@@ -1,0 +1,161 @@
+"""What becomes of each staged row: its split, quarantine, or nothing. Daft works it out."""
+
+from __future__ import annotations
+
+import os
+import re
+from bisect import bisect
+from collections.abc import Mapping
+from hashlib import blake2b
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from textmill.components.cleaning import Cleaning, clean
+from textmill.components.staging import CLAIMS, EXTRA, Stage
+
+if TYPE_CHECKING:
+    import daft
+
+# The fate of a row: its place in CLAIMS, or one of these.
+QUARANTINE, DUPLICATE, LEAKED = 3, 4, 5
+
+
+def settle(
+    stage: Stage, shares: Mapping[str, float], cleaning: Cleaning, *, reject_conflicts: bool
+) -> daft.DataFrame:
+    """Returns the staged rows with clean texts and their fates, sorted by fate and order.
+
+    Rows with one text are looked at together. The first split in `CLAIMS` that holds it has it, and
+    its rows in the others are `LEAKED`. Of the labels that remain, the most frequent wins: its
+    first row stays, its others are `DUPLICATE`, and the rows of other labels go to `QUARANTINE`.
+
+    Args:
+        stage: The staged rows.
+        shares: Split -> its share of the rows whose split is open.
+        cleaning: What is done to the texts.
+        reject_conflicts: Whether no label wins where there are two.
+
+    Returns:
+        The staged columns, `fate` (int8) and `conflict` (bool: the first row of a text that has two
+        labels); not computed yet. `text` is clean, but for rows that were rejected before.
+    """
+    daft = engine()
+    from daft import DataType, Window, col, lit
+    from daft import functions as f
+
+    @daft.func.batch(return_dtype=DataType.string(), use_process=False)
+    def cleaned(texts: daft.Series) -> Any:
+        return clean(texts.to_arrow(), cleaning)
+
+    @daft.func.batch(return_dtype=DataType.int8(), use_process=False)
+    def drawn(texts: daft.Series) -> Any:
+        return [draw(text or "", shares) for text in texts.to_pylist()]
+
+    types = {EXTRA + name: DataType.from_arrow_type(kind) for name, kind in stage.types.items()}
+    # Daft takes the names for patterns.
+    files = [re.sub(r"([*?\[\]{}])", r"[\1]", str(file)) for file in stage.files]
+    rows = daft.read_parquet(files, schema=types)
+    rows = rows.with_column("clean", cleaned(col("text")))
+    empty = col("reason").is_null() & (col("clean") == "")
+    rows = rows.with_column(
+        "reason", f.when(empty, "empty after cleaning").otherwise(col("reason"))
+    )
+    good = col("reason").is_null()
+    rows = rows.with_columns(
+        {"good": good, "text": f.when(good, col("clean")).otherwise(col("text"))}
+    ).exclude("clean")
+    rows = rows.with_column("split", f.coalesce(col("split"), drawn(col("text"))))
+
+    # Rows of one text, and of one text and label; those that were rejected before keep apart.
+    text, label = (
+        Window().partition_by("good", "text"),
+        Window().partition_by("good", "text", "label"),
+    )
+    rows = rows.with_column("claim", col("split").min().over(text))
+    claims = col("split") == col("claim")
+    rows = rows.with_columns(
+        {
+            "votes": _count(claims).over(label),
+            "first": f.when(claims, col("order")).otherwise(lit(None)).min().over(label),
+            "rows": _count(claims).over(text),
+        }
+    )
+    leads = col("order").eq_null_safe(col("first"))
+    rows = rows.with_columns(
+        {
+            "opening": col("first").min().over(text),
+            "best": col("votes").max().over(text),
+            "labels": _count(leads).over(text),
+        }
+    )
+    wins = col("votes") == col("best")
+    rows = rows.with_columns(
+        {
+            "winner": f.when(wins, col("label")).otherwise(lit(None)).min().over(text),
+            "winners": _count(leads & wins).over(text),
+        }
+    )
+    contested = col("labels") > 1
+    undecided = contested if reject_conflicts else col("winners") > 1
+    return (
+        rows.with_columns(
+            {
+                "fate": f.when(~col("good"), lit(QUARANTINE))
+                .when(~claims, lit(LEAKED))
+                .when(undecided | ~wins, lit(QUARANTINE))
+                .when(leads, col("split"))
+                .otherwise(lit(DUPLICATE)),
+                "reason": f.when(~col("good"), col("reason"))
+                .when(undecided, f.format(_UNDECIDED, *map(col, ("label", "votes", "rows"))))
+                .otherwise(f.format(_OUTVOTED, *map(col, ("label", "winner", "best", "votes")))),
+                "conflict": col("good") & contested & (col("order") == col("opening")),
+            }
+        )
+        .select("fate", "conflict", *stage.columns())
+        .sort(["fate", "order"])
+    )
+
+
+_UNDECIDED = "conflicting labels: '{}' in {} of {} rows"
+_OUTVOTED = "conflicting labels: '{}' outvoted by '{}', {} to {}"
+
+
+def _count(condition: daft.Expression) -> daft.Expression:
+    from daft import DataType
+
+    return condition.cast(DataType.int64()).sum()
+
+
+def draw(text: str, shares: Mapping[str, float]) -> int:
+    """Returns the split, as its place in `CLAIMS`, that falls to a text.
+
+    It depends on the text alone, so that more rows move none of those that are there: the BLAKE2b
+    hash (RFC 7693) of its UTF-8 bytes, 64 bits, as a fraction.
+
+    Args:
+        text: The text.
+        shares: Split -> share; they sum to 1.
+
+    Example:
+        >>> CLAIMS[draw("A fine film.", {"train": 0.8, "validation": 0.1, "test": 0.1})]
+        'train'
+    """
+    fraction = int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) / 2**64
+    bounds = list(accumulate(shares.values()))[:-1]  # the last is 1, or nearly so
+    return CLAIMS.index(list(shares)[bisect(bounds, fraction)])
+
+
+def engine() -> Any:
+    """Returns Daft: on the Ray cluster at `RAY_ADDRESS` if that is set, else within this process.
+
+    Daft reports its use to its makers unless told otherwise; a program that handles people's texts
+    tells it otherwise.
+    """
+    os.environ.setdefault("DAFT_ANALYTICS_ENABLED", "0")
+    os.environ.setdefault("DAFT_PROGRESS_BAR", "0")
+    if "RAY_ADDRESS" in os.environ:
+        os.environ.setdefault("DAFT_RUNNER", "ray")
+        os.environ.setdefault("DAFT_RAY_ADDRESS", os.environ["RAY_ADDRESS"])
+    import daft
+
+    return daft

@@ -1,0 +1,184 @@
+"""Validate: what the examples are like, and whether a model can be trained on them at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from textmill.artifact import SPLITS, Examples, ExamplesSchema, Split, Statistics, write_json
+from textmill.errors import UserError
+
+REJECTED_SHARE = 0.1  # from here on, each of these is worth a warning
+DUPLICATE_SHARE = 0.3
+COMMONEST_SHARE = 0.9
+FEW_ROWS = 10
+
+
+def validate(out: Statistics, examples: Examples, *, minimum_rows_per_label: int = 1) -> None:
+    r"""Writes statistics and a schema of `examples`, and stops where training would be in vain.
+
+    `statistics.json` holds for each split the rows, the rows of each label, the commonest label and
+    its share, and the lengths of the texts in characters (Unicode code points): min, median, p95
+    (of the rows in order, the one below which 95 % lie), max and mean. For all: the shares of rows
+    that were rejected, had no text or label, or were duplicates, and warnings. `schema.pbtxt` is
+    a `tensorflow_metadata.proto.v0.Schema` in text form, as TensorFlow Data Validation reads it.
+
+    Args:
+        out: Filled with `statistics.json` and `schema.pbtxt`.
+        examples: What to look at.
+        minimum_rows_per_label: Rows that every label must have in train.
+
+    Raises:
+        UserError: A split has no rows, train has one label only, nearly every row has its own
+            label, a label has too few rows in train, or train lacks a label of another split.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from textmill.components.ingest import ingest
+        >>> from textmill.components.sources.by_name import open_source
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> rows = [f"Review {i},{'pos' if i % 2 else 'neg'}" for i in range(100)]
+        >>> _ = (folder / "reviews.csv").write_text("\n".join(["text,label", *rows]))
+        >>> examples, statistics = Examples(folder / "examples"), Statistics(folder / "statistics")
+        >>> ingest(examples, open_source(str(folder / "reviews.csv")))
+        >>> validate(statistics, examples)
+        >>> statistics.read()["splits"]["train"]["characters"]["max"]
+        9
+    """
+    schema = examples.schema()
+    labels: dict[Split, Counter[str]] = {}
+    splits: dict[Split, dict[str, Any]] = {}
+    for split in SPLITS:
+        labels[split], splits[split] = _look(examples, split, schema)
+    _check(schema, labels, minimum_rows_per_label)
+    read = schema["read"]
+    rejected = schema["rejected"]
+    write_json(
+        out.path / "statistics.json",
+        {
+            "splits": splits,
+            "read": read,
+            "rejected": rejected,
+            "shares": {
+                "rejected": sum(rejected.values()) / read,
+                "missing_text": rejected.get("missing text", 0) / read,
+                "missing_label": rejected.get("missing label", 0) / read,
+                "duplicates": schema["duplicates"] / read,
+            },
+            "conflicts": schema["conflicts"],
+            "warnings": list(_warnings(schema, labels)),
+        },
+    )
+    names = sorted(labels["train"])
+    (out.path / "schema.pbtxt").write_text(_schema_text(schema, names), "utf-8")
+
+
+def _look(
+    examples: Examples, split: Split, schema: ExamplesSchema
+) -> tuple[Counter[str], dict[str, Any]]:
+    """Returns label -> rows of a split, and its statistics."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    labels: Counter[str] = Counter()
+    lengths = []
+    for batch in examples.batches(split, [schema["text"], schema["label"]]):
+        lengths.append(pc.utf8_length(batch[schema["text"]]).to_numpy())
+        for count in pc.value_counts(batch[schema["label"]]).to_pylist():
+            labels[count["values"]] += count["counts"]
+    statistics: dict[str, Any] = {"rows": labels.total(), "labels": dict(sorted(labels.items()))}
+    if labels:
+        characters = np.concatenate(lengths)
+        commonest = max(sorted(labels), key=labels.__getitem__)
+        share = labels[commonest] / labels.total()
+        statistics["commonest"] = {"label": commonest, "share": share}
+        statistics["characters"] = {
+            "min": int(characters.min()),
+            "median": float(np.median(characters)),
+            "p95": int(np.percentile(characters, 95, method="inverted_cdf")),
+            "max": int(characters.max()),
+            "mean": float(characters.mean()),
+        }
+    return labels, statistics
+
+
+def _check(schema: ExamplesSchema, labels: dict[Split, Counter[str]], minimum: int) -> None:
+    """Raises a `UserError` where training can't work."""
+    train = labels["train"]
+    empty = [split for split in SPLITS if not labels[split]]
+    if empty:
+        raise UserError(
+            f"no rows in {' and '.join(empty)}",
+            expected="rows in train, validation and test",
+            received=", ".join(f"{labels[split].total()} in {split}" for split in SPLITS),
+            fix="give more rows, or a larger share to the empty split",
+        )
+    if len(train) == 1:
+        raise UserError(
+            "only one label in train",
+            expected="two labels or more",
+            received=f"{next(iter(train))!r} in all {train.total()} rows",
+            fix=f"see whether {schema['label']!r} is the column with the labels, and `where` right",
+        )
+    if len(train) > max(20, train.total() / 2):
+        raise UserError(
+            f"column {schema['label']!r} looks like no label",
+            expected="many rows of every label",
+            received=f"{len(train)} labels in {train.total()} rows of train",
+            fix="set label to the column with the labels",
+        )
+    for split in ("validation", "test"):
+        unseen = sorted(labels[split].keys() - train.keys())[:20]
+        if unseen:
+            raise UserError(
+                f"{split} has labels that train has not",
+                expected=f"labels of train: {', '.join(sorted(train)[:20])}",
+                received=", ".join(
+                    f"{name!r} ({labels[split][name]} rows)" for name in unseen[:20]
+                ),
+                fix="give more rows of these labels, or take them out of the data",
+            )
+    few = sorted(name for name, rows in train.items() if rows < minimum)
+    if few:
+        raise UserError(
+            "labels with too few rows in train",
+            expected=f"{minimum} rows of every label, as minimum_rows_per_label says",
+            received=", ".join(f"{name!r} ({train[name]})" for name in few[:20]),
+            fix="give more rows of these labels, merge them with others, or take them out",
+        )
+
+
+def _warnings(schema: ExamplesSchema, labels: dict[Split, Counter[str]]) -> Iterator[str]:
+    train = labels["train"]
+    commonest, rows = train.most_common(1)[0]
+    if rows > COMMONEST_SHARE * train.total():
+        yield f"{rows / train.total():.0%} of train has the label {commonest!r}"
+    for split in SPLITS:
+        few = sorted(name for name in train if labels[split][name] < FEW_ROWS)
+        if few:
+            counts = ", ".join(f"{name!r} ({labels[split][name]})" for name in few[:20])
+            yield f"fewer than {FEW_ROWS} rows in {split}: {counts}"
+    rejected = sum(schema["rejected"].values())
+    if rejected > REJECTED_SHARE * schema["read"]:
+        reasons = Counter(schema["rejected"]).most_common(3)
+        counts = ", ".join(f"{reason} ({n})" for reason, n in reasons)
+        yield f"{rejected / schema['read']:.0%} of the rows were rejected: {counts}"
+    if schema["duplicates"] > DUPLICATE_SHARE * schema["read"]:
+        yield f"{schema['duplicates'] / schema['read']:.0%} of the rows were duplicates"
+
+
+def _schema_text(schema: ExamplesSchema, labels: list[str]) -> str:
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    found = schema_pb2.Schema()
+    found.string_domain.add(name="label").value.extend(labels)
+    for name in (schema["text"], schema["label"]):
+        feature = found.feature.add(name=name, type=schema_pb2.BYTES)
+        feature.presence.min_fraction = 1
+        feature.presence.min_count = 1
+        feature.shape.dim.add(size=1)
+    found.feature[1].domain = "label"
+    text: str = text_format.MessageToString(found, as_utf8=True)
+    return text

@@ -1,0 +1,125 @@
+"""Models into memory and out: a backbone from a preset, a trained classifier to a folder."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textmill.artifact import read_json, write_json
+from textmill.errors import UserError
+from textmill.models.preset import Preset, Scratch, unreachable
+
+if TYPE_CHECKING:
+    import keras
+
+# A layer's name ends up in the saved config. Keras counts up the names that it makes, so a second
+# training in one process would save another folder.
+_NAME = "backbone"
+
+
+def load_backbone(preset: Preset | Scratch, *, vocabulary_size: int, dropout: float) -> keras.Model:
+    """Returns the encoder of a preset, or a new one with random weights.
+
+    Args:
+        preset: What to load.
+        vocabulary_size: Tokens of a new model; a preset has its own.
+        dropout: Share of activations that training drops, 0 to 1.
+
+    Raises:
+        UserError: The weights are missing, damaged, of a kind that KerasHub can't convert, or of
+            a model that KerasHub has no classifier for.
+    """
+    import keras_hub
+
+    if isinstance(preset, Scratch):
+        return keras_hub.models.BertBackbone(
+            **preset.dimensions(), vocabulary_size=vocabulary_size, dropout=dropout, name=_NAME
+        )
+    _check_weights(preset)
+    try:
+        return keras_hub.models.Backbone.from_preset(preset.name, dropout=dropout, name=_NAME)
+    except Exception as error:  # files that a user gave can be wrong in any way
+        if not preset.local:
+            raise unreachable(preset.name, error) from error
+        raise UserError(
+            f"{preset.name}: the weights can't be loaded",
+            expected="a whole model of a kind that KerasHub can load",
+            received=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}",
+            fix="take the folder again from where it came, or another model",
+        ) from error
+
+
+def classifier_class(backbone: keras.Model) -> Any:
+    """Returns KerasHub's text classifier for a backbone.
+
+    Raises:
+        UserError: It has none.
+    """
+    import keras_hub
+
+    found: Any
+    for found in filter(inspect.isclass, vars(keras_hub.models).values()):
+        classifies = issubclass(found, keras_hub.models.TextClassifier)
+        if classifies and found.backbone_cls is type(backbone):
+            return found
+    raise UserError(
+        f"KerasHub has no text classifier for {type(backbone).__name__}",
+        expected="a model such as BERT or DistilBERT",
+        received=type(backbone).__name__,
+        fix="take another preset",
+    )
+
+
+def save_classifier(
+    model: keras.Model, folder: Path, *, tokenizer_file: Path, max_length: int
+) -> None:
+    """Writes a KerasHub preset folder whose classifier takes raw strings.
+
+    Equal weights give equal bytes.
+
+    Args:
+        model: KerasHub's classifier.
+        folder: Where to.
+        tokenizer_file: The `tokenizer.json` that the model was trained with.
+        max_length: Tokens a row at most.
+    """
+    # The optimizer is not saved, and its learning rate, a function, could not be.
+    model.compile()
+    model.preprocessor = _preprocessor(type(model), tokenizer_file, max_length)
+    model.save_to_preset(str(folder))
+    metadata = read_json(folder / "metadata.json")
+    del metadata["date_saved"]
+    write_json(folder / "metadata.json", metadata)
+
+
+def vocabulary(tokenizer_file: Path) -> list[str]:
+    """Returns the tokens of a `tokenizer.json` in the order of their ids."""
+    ids: dict[str, int] = read_json(tokenizer_file)["model"]["vocab"]
+    return sorted(ids, key=ids.__getitem__)
+
+
+def _preprocessor(classifier: Any, tokenizer_file: Path, max_length: int) -> Any:
+    """Returns KerasHub's own tokenizer with our vocabulary, so that a Keras user needs no other."""
+    flags = read_json(tokenizer_file)["normalizer"]
+    accents = flags["strip_accents"]
+    kind = classifier.preprocessor_cls
+    tokenizer = kind.tokenizer_cls(
+        vocabulary=vocabulary(tokenizer_file),
+        lowercase=flags["lowercase"],
+        # Left open, it follows the case: https://huggingface.co/docs/tokenizers/api/normalizers
+        strip_accents=flags["lowercase"] if accents is None else accents,
+        split_on_cjk=flags["handle_chinese_chars"],
+        name="tokenizer",
+    )
+    return kind(tokenizer=tokenizer, sequence_length=max_length, name="preprocessor")
+
+
+def _check_weights(preset: Preset) -> None:
+    config = preset.config()
+    if "registered_name" in config:
+        names = ["model.weights.h5", "model.weights.json"]
+    else:
+        names = ["model.safetensors", "model.safetensors.index.json"]
+    if preset.local and not any((Path(preset.name) / name).is_file() for name in names):
+        raise preset.lacks(f"weights ({' or '.join(names)})")

@@ -1,0 +1,93 @@
+"""One label for one text: softmax over classes on the backbone's pooled output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import keras
+    import numpy.typing as npt
+    import tensorflow as tf
+
+NAME = "text_classification"
+
+
+def build(backbone: keras.Model, labels: list[str], *, dropout: float) -> keras.Model:
+    """Returns KerasHub's text classifier for the backbone, with a new head.
+
+    Source: https://arxiv.org/abs/1810.04805, section 4.1.
+    """
+    from textmill.models.checkpoint import classifier_class
+
+    return classifier_class(backbone)(
+        backbone=backbone, num_classes=len(labels), dropout=dropout, name="text_classifier"
+    )
+
+
+def loss() -> keras.losses.Loss:
+    """Returns the cross-entropy of logits with label ids."""
+    import keras
+
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def metrics() -> list[keras.metrics.Metric]:
+    """Returns the share of right labels."""
+    import keras
+
+    return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+
+
+def decode(
+    logits: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Returns the likeliest label of each row, and the softmax of its logits.
+
+    Args:
+        logits: float32 [rows, classes].
+
+    Returns:
+        Label ids int64 [rows], scores float32 [rows, classes] that sum to 1.
+
+    Example:
+        >>> decode(np.array([[0.0, 0.0], [-9.0, 9.0]], np.float32))[1].round(2)
+        array([[0.5, 0.5],
+               [0. , 1. ]], dtype=float32)
+    """
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    scores = shifted / shifted.sum(axis=1, keepdims=True)
+    return scores.argmax(axis=1), scores
+
+
+def load(path: Path) -> keras.Model:
+    """Returns the classifier of a Model artifact; it takes token ids and gives logits."""
+    import keras_hub
+
+    return keras_hub.models.TextClassifier.from_preset(str(path), preprocessor=None)
+
+
+def logits(model: keras.Model, token_ids: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:
+    """Returns the logits of a batch; can be traced with open dimensions.
+
+    Args:
+        model: What `build` or `load` returned.
+        token_ids: Integers [batch, tokens].
+        padding_mask: Integers or booleans [batch, tokens], true where there is a token.
+
+    Returns:
+        float32 [batch, classes].
+    """
+    import tensorflow as tf
+
+    token_ids = tf.cast(token_ids, tf.int32)
+    every = {
+        "token_ids": token_ids,
+        "padding_mask": tf.cast(padding_mask, tf.int32),
+        "segment_ids": tf.zeros_like(token_ids),
+    }
+    taken = {name: every[name] for name in model.input}
+    return tf.cast(model(taken, training=False), tf.float32)

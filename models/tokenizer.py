@@ -1,0 +1,182 @@
+"""The one source of token ids: a Rust tokenizer, from a preset's files or trained on texts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textmill.artifact import read_json
+from textmill.errors import UserError
+from textmill.models.preset import Preset
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def load_tokenizer(preset: Preset) -> Tokenizer:
+    """Returns the tokenizer of a preset; it neither truncates nor pads.
+
+    Text never becomes a special token: "[SEP]" in a review is five characters of text. That is
+    `encode_special_tokens`, which a saved `tokenizer.json` does not keep: `read_tokenizer` sets it.
+
+    Raises:
+        UserError: The preset has no tokenizer, or one that can't be served exactly as it is.
+
+    Source: WordPiece as in https://arxiv.org/abs/1810.04805 and google-research/bert.
+    """
+    config = preset.config()
+    if "registered_name" in config:
+        return _from_keras(preset)
+    whole = preset.file("tokenizer.json")
+    if whole is not None:
+        _check_servable(preset.name, read_json(whole))
+        return read_tokenizer(whole)
+    vocabulary = preset.file("vocab.txt")
+    if vocabulary is None:
+        raise preset.lacks("tokenizer (tokenizer.json or vocab.txt)")
+    flags_file = preset.file("tokenizer_config.json")
+    flags = read_json(flags_file) if flags_file else {}
+    return _wordpiece(
+        preset.name,
+        vocabulary.read_text("utf-8"),
+        lowercase=flags.get("do_lower_case", True),
+        strip_accents=flags.get("strip_accents"),
+        chinese=flags.get("tokenize_chinese_chars", True),
+    )
+
+
+def read_tokenizer(file: Path) -> Tokenizer:
+    """Returns a tokenizer from `tokenizer.json`, with text kept apart from special tokens."""
+    from tokenizers import Tokenizer
+
+    return _bare(Tokenizer.from_file(str(file)))
+
+
+def train_tokenizer(
+    texts: Iterator[str], vocabulary_size: int, *, lowercase: bool = True
+) -> Tokenizer:
+    """Trains a WordPiece tokenizer; equal texts give an equal one.
+
+    The memory it takes grows with the number of different words, not of texts.
+
+    Args:
+        texts: The texts, read once.
+        vocabulary_size: Tokens at most; the five special ones count.
+        lowercase: Whether to lower the case and strip accents, as BERT's uncased models do.
+
+    Example:
+        >>> tokenizer = train_tokenizer(iter(["red fish", "blue fish"] * 9), 60)
+        >>> tokenizer.encode("Red fish").tokens
+        ['[CLS]', 'red', 'fish', '[SEP]']
+    """
+    from tokenizers.trainers import WordPieceTrainer
+
+    tokenizer = _assemble({}, lowercase=lowercase, strip_accents=None, chinese=True)
+    trainer = WordPieceTrainer(
+        vocab_size=vocabulary_size,
+        special_tokens=list(SPECIAL),
+        # Every character costs two entries (at a word's start and inside one). Half of the room
+        # for characters still covers 99.9 % of Chinese text; the rarest become [UNK].
+        limit_alphabet=max(vocabulary_size // 4, 1),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return _assemble(tokenizer.get_vocab(), lowercase=lowercase, strip_accents=None, chinese=True)
+
+
+def _from_keras(preset: Preset) -> Tokenizer:
+    file, vocabulary = preset.file("tokenizer.json"), preset.file(_KERAS_VOCABULARY)
+    if file is None:
+        raise preset.lacks("tokenizer.json")
+    saved = read_json(file)
+    flags: dict[str, Any] = saved["config"]
+    if vocabulary is None or not flags.get("split", True) or "lowercase" not in flags:
+        raise _not_servable(preset.name, saved["class_name"])
+    return _wordpiece(
+        preset.name,
+        vocabulary.read_text("utf-8"),
+        lowercase=flags["lowercase"],
+        strip_accents=flags.get("strip_accents", False),
+        chinese=flags.get("split_on_cjk", True),
+    )
+
+
+_KERAS_VOCABULARY = "assets/tokenizer/vocabulary.txt"
+
+
+def _wordpiece(
+    name: str,
+    vocabulary: str,
+    *,
+    lowercase: bool,
+    strip_accents: bool | None,
+    chinese: bool,
+) -> Tokenizer:
+    # Not splitlines(): a vocabulary may hold U+2028 and its like as tokens.
+    ids = {token: i for i, token in enumerate(vocabulary.removesuffix("\n").split("\n"))}
+    missing = [t for t in SPECIAL[:4] if t not in ids]
+    if missing:
+        raise UserError(
+            f"{name}: the vocabulary is not BERT's",
+            expected=f"the tokens {', '.join(SPECIAL[:4])}",
+            received=f"{len(ids)} tokens without {', '.join(missing)}",
+            fix="give a WordPiece model's folder (BERT, DistilBERT)",
+        )
+    return _assemble(ids, lowercase=lowercase, strip_accents=strip_accents, chinese=chinese)
+
+
+def _assemble(
+    ids: dict[str, int], *, lowercase: bool, strip_accents: bool | None, chinese: bool
+) -> Tokenizer:
+    """Puts together what `transformers` puts together for BertTokenizer."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=chinese,
+        strip_accents=strip_accents,
+        lowercase=lowercase,
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    if ids:
+        tokenizer.add_special_tokens([t for t in SPECIAL if t in ids])
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
+        )
+    return _bare(tokenizer)
+
+
+def _bare(tokenizer: Tokenizer) -> Tokenizer:
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def _check_servable(name: str, saved: dict[str, Any]) -> None:
+    """Refuses a tokenizer for which there is no graph of TensorFlow ops that equals it."""
+    kinds = [
+        (saved.get(part) or {}).get("type") for part in ("model", "normalizer", "pre_tokenizer")
+    ]
+    if kinds != ["WordPiece", "BertNormalizer", "BertPreTokenizer"]:
+        raise _not_servable(name, " + ".join(str(k) for k in kinds))
+    extra = [t["content"] for t in saved.get("added_tokens", []) if not t.get("special")]
+    if extra:
+        raise _not_servable(name, f"tokens that are matched in raw text: {json.dumps(extra[:5])}")
+
+
+def _not_servable(name: str, kind: str) -> UserError:
+    return UserError(
+        f"{name}: a serving graph for {kind} is not there yet",
+        expected="a WordPiece tokenizer as BERT and DistilBERT have it",
+        received=kind,
+        fix="take a BERT or DistilBERT model, or train one with model.scratch",
+    )

@@ -1,0 +1,98 @@
+"""What a `tokenizer.json` says, as far as a serving graph can follow it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from textmill.errors import UserError
+
+
+class Rules(NamedTuple):
+    """What a `tokenizer.json` says, in plain values."""
+
+    vocabulary: dict[str, int]
+    unknown: int
+    prefix: str
+    longest_word: int
+    before: list[int]  # ids that the template puts before the text: [CLS]
+    after: list[int]  # ids that it puts after the text: [SEP]
+    normalizer: tuple[bool, bool, bool, bool]  # clean, isolate Chinese, strip accents, lowercase
+
+
+def read_rules(tokenizer_file: Path) -> Rules:
+    """Returns what a `tokenizer.json` says.
+
+    Raises:
+        UserError: If it can't be read, or the graph could not follow it exactly.
+    """
+    from tokenizers import Tokenizer
+
+    def inexact(what: str, expected: str, received: object) -> UserError:
+        return UserError(
+            f"{tokenizer_file}: this {what} can't be put into a serving graph exactly",
+            expected=expected,
+            received=json.dumps(received, ensure_ascii=False)[:200],
+            fix="use the tokenizer of a BERT checkpoint, or train one with model.scratch",
+        )
+
+    try:
+        # As the library understands the file, defaults filled in.
+        spec = json.loads(Tokenizer.from_file(str(tokenizer_file)).to_str())
+    except Exception as error:  # the library raises nothing narrower
+        raise UserError(
+            f"{tokenizer_file}: not a tokenizer",
+            expected="a tokenizer.json as the tokenizers library writes it",
+            received=str(error)[:200],
+            fix="save it with tokenizers.Tokenizer.save, or name a folder that holds one",
+        ) from error
+    model, normalizer, splitter = spec["model"], spec["normalizer"], spec["pre_tokenizer"]
+    for what, part, wanted in (
+        ("model", model, "WordPiece"),
+        ("normalizer", normalizer, "BertNormalizer"),
+        ("pre-tokenizer", splitter, "BertPreTokenizer"),
+    ):
+        if part is None or part["type"] != wanted:
+            raise inexact(what, wanted, part and part["type"])
+    added = [t["content"] for t in spec["added_tokens"] if not t["special"]]
+    if added:
+        raise inexact("list of added tokens", "special tokens only", added)
+    if model["unk_token"] not in model["vocab"]:
+        raise inexact("model", "an unknown token that is in the vocabulary", model["unk_token"])
+    strip, lowercase = normalizer["strip_accents"], normalizer["lowercase"]
+    template = _template(spec["post_processor"])
+    if template is None:
+        raise inexact("post-processor", "special tokens around one text", spec["post_processor"])
+    return Rules(
+        vocabulary=model["vocab"],
+        unknown=model["vocab"][model["unk_token"]],
+        prefix=model["continuing_subword_prefix"],
+        longest_word=model["max_input_chars_per_word"],
+        before=template[0],
+        after=template[1],
+        normalizer=(
+            normalizer["clean_text"],
+            normalizer["handle_chinese_chars"],
+            lowercase if strip is None else strip,
+            lowercase,
+        ),
+    )
+
+
+def _template(spec: Any) -> tuple[list[int], list[int]] | None:
+    """Returns the ids before and after a single text, None where it is not of that form."""
+    if spec is None:
+        return [], []
+    if spec["type"] == "BertProcessing":
+        return [spec["cls"][1]], [spec["sep"][1]]
+    if spec["type"] != "TemplateProcessing":
+        return None
+    around: tuple[list[int], list[int]] = ([], [])
+    texts = 0
+    for part in spec["single"]:
+        if "Sequence" in part:
+            texts += 1
+        else:
+            around[min(texts, 1)].extend(spec["special_tokens"][part["SpecialToken"]["id"]]["ids"])
+    return around if texts == 1 else None
