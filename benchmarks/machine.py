@@ -16,6 +16,7 @@ def describe() -> str:
     if cpuinfo.exists():
         lines = cpuinfo.read_text().splitlines()
         model = next((x.partition(": ")[2] for x in lines if x.startswith("model name")), model)
-    packages = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "keras-hub"))
     today = datetime.now(UTC).date().isoformat()
-    return f"{today}, {model}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}"
+    facts = [today, model, f"{os.cpu_count()} cores", f"Python {platform.python_version()}"]
+    facts += [f"{name} {version(name)}" for name in ("tensorflow", "keras", "keras-hub")]
+    return ", ".join(facts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from textmill.artifact import Blessing, Saved, write_json
 from textmill.serving.contract import check_contract
 
@@ -15,5 +17,5 @@ def check(out: Blessing, saved: Saved) -> None:
         out: Where `blessing.json` goes.
         saved: The model to check.
     """
-    rows = [row._asdict() for row in check_contract(saved.path)]
+    rows = [asdict(row) for row in check_contract(saved.path)]
     write_json(out.path / "blessing.json", rows)

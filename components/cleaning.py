@@ -40,7 +40,11 @@ _CONTROL = (
     r"[\x00-\x08\x0e-\x1b\x7f-\x{84}\x{86}-\x{9f}\x{ad}\x{61c}\x{180e}\x{200b}\x{200e}\x{200f}"
     r"\x{202a}-\x{202e}\x{2060}-\x{2064}\x{2066}-\x{206f}\x{feff}\x{fff9}-\x{fffb}]"
 )
-_WHITESPACE = r"[\t-\r\x1c-\x20\x{85}\p{Z}]+"
+# A single plain space, by far the most frequent, is not replaced by itself.
+_UNUSUAL = (
+    r"\t-\r\x1c-\x1f\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
+)
+_WHITESPACE = rf"[ {_UNUSUAL}]{{2,}}|[{_UNUSUAL}]"
 
 
 @dataclass(frozen=True)
@@ -129,11 +133,13 @@ def _entities(texts: pa.Array) -> pa.Array:
     return pa.array([_ENTITY.sub(_character, text) for text in texts.to_pylist()], texts.type)
 
 
-_ENTITY = re.compile(r"&(?:#\d{1,8}|#[xX][0-9a-fA-F]{1,8}|[a-zA-Z][a-zA-Z0-9]{1,31});")
+_ENTITY = re.compile(
+    r"&(?:#\d{1,8}(?!\d);?|#[xX][0-9a-fA-F]{1,8}(?![0-9a-fA-F]);?|[a-zA-Z][a-zA-Z0-9]{1,31};)"
+)
 
 
 def _character(entity: re.Match[str]) -> str:
-    # html.unescape would also take "&sect" out of "?page=1&section=2;".
+    # A name needs its semicolon: html.unescape would take "&sect" out of "?page=1&section=2".
     return html.unescape(entity[0]) if entity[0][1] == "#" else html5.get(entity[0][1:], entity[0])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,14 +65,24 @@ def tokenize(
     write_json(out.path / "tokens.json", info)
 
 
+@dataclass(frozen=True)
+class _TrainingTexts:
+    """The texts of the training split, as often as they are asked for."""
+
+    examples: Examples
+
+    def __iter__(self) -> Iterator[str]:
+        column = self.examples.schema()["text"]
+        for batch in self.examples.batches("train", [column]):
+            yield from batch.column(column).to_pylist()
+
+
 def _tokenizer(examples: Examples, preset: Preset | Scratch) -> Tokenizer:
     if isinstance(preset, Scratch):
         advance(0, None, "training a tokenizer")
-        text = examples.schema()["text"]
-        texts = chain.from_iterable(
-            batch.column(text).to_pylist() for batch in examples.batches("train", [text])
+        return train_tokenizer(
+            _TrainingTexts(examples), preset.vocabulary_size, lowercase=preset.lowercase
         )
-        return train_tokenizer(texts, preset.vocabulary_size, lowercase=preset.lowercase)
     tokenizer = load_tokenizer(preset)
     room = preset.vocabulary_size()
     if room is not None and tokenizer.get_vocab_size() > room:

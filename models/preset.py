@@ -37,7 +37,7 @@ class Preset:
     @property
     def local(self) -> bool:
         """Whether the preset is a folder on this machine."""
-        return Path(self.name).is_dir()
+        return bool(self.name) and Path(self.name).is_dir()
 
     def digest(self) -> str:
         """Returns what stands for the content: a hash of a folder's files, or a remote name.

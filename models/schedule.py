@@ -36,9 +36,9 @@ def adamw(
 ) -> keras.optimizers.AdamW:
     """Returns AdamW for a model, with the learning rate of `linear`.
 
-    Norms and biases do not decay, as in BERT's own training. The numbers are those of
-    `keras.optimizers.AdamW`; its update is one TensorFlow op instead of a dozen, each of which
-    reads and writes every weight: a fifth of a training step on a CPU.
+    Norms and biases do not decay, as in BERT's own training. Given dense gradients, the numbers are
+    those of `keras.optimizers.AdamW`; the update is one TensorFlow op instead of a dozen, each of
+    which reads and writes every weight: a fifth of a training step on a CPU.
 
     Source: https://arxiv.org/abs/1711.05101.
     """
@@ -70,8 +70,9 @@ def adamw(
             beta1=optimizer.beta_1,
             beta2=optimizer.beta_2,
             epsilon=optimizer.epsilon,
-            # An embedding's gradient holds only the rows that the batch read, but AdamW moves
-            # the others too: their momentum goes on.
+            # An embedding's gradient holds only the rows that the batch read, one as often as its
+            # token came. AdamW moves the other rows too, by their momentum, and squares the sum
+            # of the repeated ones; Keras 3.15 sums their squares, which is not AdamW.
             grad=tf.convert_to_tensor(gradient),
         )
 

@@ -19,10 +19,14 @@ NAME = "text_classification"
 def build(backbone: keras.Model, labels: list[str], *, dropout: float) -> keras.Model:
     """Returns KerasHub's text classifier for the backbone, with a new head.
 
+    The backbone is the classifier's own from then on: its last layer gives the first token only.
+
     Source: https://arxiv.org/abs/1810.04805, section 4.1.
     """
     from textmill.models.checkpoint import classifier_class
+    from textmill.models.first_token import read_first_token_only
 
+    read_first_token_only(backbone)
     return classifier_class(backbone)(
         backbone=backbone, num_classes=len(labels), dropout=dropout, name="text_classifier"
     )

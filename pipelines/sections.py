@@ -68,7 +68,7 @@ class Data:
     text: str = "text"
     label: str = "label"
     where: dict[str, str] = field(default_factory=dict)
-    split: dict[Literal["train", "validation", "test"], Share] = field(
+    split: dict[str, Share] = field(
         default_factory=lambda: {"train": 0.8, "validation": 0.1, "test": 0.1}
     )
     split_column: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,8 @@ from textmill.components.sources.source import Source
 from textmill.errors import UserError, one_of
 
 ENDINGS = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet")
-LOOKED_AT = 2000  # rows that the guess is made from
+ROWS_OF_A_BATCH = 1000  # that the guess is made from, evenly spread
+COMMENTS = 37  # the column in which they begin
 LABELS = ("label", "labels", "class", "category", "sentiment", "target", "topic", "intent", "y")
 TEXTS = ("text", "review", "sentence", "content", "body", "message", "comment", "document")
 
@@ -21,12 +23,12 @@ CONFIG = """\
 # Run it:  textmill run {config}
 
 pipeline  = "text_classification"
-workspace = "{folder}/runs"          # artifacts, cache and lineage; safe to delete
+workspace = {workspace}              # artifacts, cache and lineage; safe to delete
 
 [data]
-source = "{source}"
-text   = "{text}"                    # {text_why}
-label  = "{label}"                   # {label_why}
+source = {quoted_source}
+text   = {text}                    # {text_why}
+label  = {label}                   # {label_why}
 split  = {{train = 0.8, validation = 0.1, test = 0.1}}
 # test_source = "test.csv"           # a separate file for the test split
 # split_column = "split"             # or a column that says train, validation or test
@@ -46,12 +48,17 @@ batch_size = 32
 learning_rate = {learning_rate}
 seed = 0
 
-[gate]                               # a model that is worse is not pushed
-accuracy = ">= {gate}"               # always saying "{commonest}" would reach {baseline:.2f}
+# [gate]                             # a model that is worse is not pushed
+# accuracy = ">= 0.8"                # always saying {commonest} would reach {baseline:.2f}
 
 [push]
-to = "{folder}/models"               # TensorFlow Serving watches this folder
+to = {push}              # TensorFlow Serving watches this folder
 """
+
+SCRATCH = """\
+scratch = "mini"  # a new model and tokenizer, made from this data
+# Or real weights, a KerasHub preset, hf://… or a Hugging Face folder, with learning_rate = 5e-5:
+# preset = "bert_small_en_uncased\""""
 
 
 def write_starter(folder: Path, data: str | None, preset: str | None) -> Path:
@@ -66,23 +73,18 @@ def write_starter(folder: Path, data: str | None, preset: str | None) -> Path:
         UserError: There is no data, no column can be a text or a label, or a config is there.
     """
     source = data or _only_file(folder)
-    rows = list(_first_rows(open_source(source)))
+    rows = list(_some_rows(open_source(source)))
     text, text_why = _text_column(rows, source)
     label, label_why = _label_column(rows, text, source)
     labels = [str(row[label]) for row in rows]
     commonest = statistics.mode(labels)
     baseline = labels.count(commonest) / len(labels)
-    # English needs about one token for four characters, Chinese one for one.
+    # A token is about three bytes, in English as in Chinese.
     longest = max(len(str(row[text]).encode()) for row in rows) // 3 + 2
     if preset:
-        model, epochs, rate = f'preset = "{preset}"', 3, 5e-5
+        model, epochs, rate = f"preset = {_quoted(preset)}", 3, 5e-5
     else:
-        model = (
-            'scratch = "mini"                    # a new model and tokenizer, made from this data\n'
-            '# preset = "bert_small_en_uncased"   # or real weights: a KerasHub preset, hf://… or a\n'
-            "#                                     # Hugging Face folder; then learning_rate = 5e-5"
-        )
-        epochs, rate = 5, 5e-4
+        model, epochs, rate = SCRATCH, 5, 5e-4
     file = folder / "textmill.toml"
     if file.exists():
         raise UserError(
@@ -93,26 +95,40 @@ def write_starter(folder: Path, data: str | None, preset: str | None) -> Path:
         )
     folder.mkdir(parents=True, exist_ok=True)
     values = {
-        "rows": f"the first {len(rows)}" if len(rows) == LOOKED_AT else f"{len(rows)}",
+        "rows": len(rows),
         "source": source,
         "config": file,
-        "folder": folder.as_posix(),
-        "text": text,
+        "quoted_source": _quoted(source),
+        "workspace": _quoted((folder / "runs").as_posix()),
+        "push": _quoted((folder / "models").as_posix()),
+        "text": _quoted(text),
         "text_why": text_why,
-        "label": label,
+        "label": _quoted(label),
         "label_why": label_why,
         "model": model,
         "max_length": min(256, max(16, longest)),
         "longest": longest,
         "epochs": epochs,
         "learning_rate": rate,
-        # Better than saying the same always; what is good enough only the owner knows.
-        "gate": round(min(0.99, baseline), 2),
-        "commonest": commonest.replace("\n", " "),
+        "commonest": _quoted(commonest),
         "baseline": baseline,
     }
-    file.write_text(CONFIG.format(**values), "utf-8")
+    file.write_text(_aligned(CONFIG.format(**values)), "utf-8")
     return file
+
+
+def _aligned(config: str) -> str:
+    """Returns the config with the comments behind values in one column."""
+    lines = []
+    for line in config.splitlines():
+        value, mark, comment = line.rpartition("  # ")
+        lines.append(f"{value.rstrip():<{COMMENTS - 1}} # {comment}" if mark else line)
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """Returns a TOML string; the escapes of JSON are among TOML's."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _only_file(folder: Path) -> str:
@@ -128,13 +144,11 @@ def _only_file(folder: Path) -> str:
     )
 
 
-def _first_rows(source: Source) -> Iterator[dict[str, Any]]:
-    left = LOOKED_AT
+def _some_rows(source: Source) -> Iterator[dict[str, Any]]:
+    """Yields rows from all over the source, as a file is often sorted by its label."""
     for batch in source.batches():
-        yield from batch.rows.slice(0, left).to_pylist()
-        left -= batch.rows.num_rows
-        if left <= 0:
-            return
+        step = max(1, batch.rows.num_rows // ROWS_OF_A_BATCH)
+        yield from batch.rows.take(list(range(0, batch.rows.num_rows, step))).to_pylist()
 
 
 def _text_column(rows: list[dict[str, Any]], source: str) -> tuple[str, str]:
@@ -164,7 +178,6 @@ def _label_column(rows: list[dict[str, Any]], text: str, source: str) -> tuple[s
         if name != text
     }
     fitting = {n: k for n, k in kinds.items() if 2 <= len(k) <= max(2, len(rows) // 3)}
-    # A file may be sorted by its label, so that its first rows show one value only.
     named = [name for name in kinds if name.lower() in LABELS]
     found = named[0] if named else min(fitting, key=lambda name: len(fitting[name]), default=None)
     if found is None:

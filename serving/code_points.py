@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 CODE_POINTS = 0x110000
 SURROGATES = range(0xD800, 0xE000)  # no UTF-8 text decodes to one
@@ -37,6 +38,7 @@ def code_points(clean: bool, isolate: bool, strip: bool, lowercase: bool) -> Cod
     It asks the library, because what counts as punctuation, as a mark or as unassigned differs
     from one version of Unicode to the next. The arguments are those of BertNormalizer.
     """
+    import numpy as np
     from tokenizers import normalizers, pre_tokenizers
 
     def bert(*settings: bool) -> Any:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from textmill.errors import UserError
+from textmill.quiet import import_tensorflow
 from textmill.serving.contract import find_model
 from textmill.serving.graph_rules import SIGNATURES, signature
 from textmill.serving.savedmodel import FEATURE, read
-
-if TYPE_CHECKING:
-    pass
 
 BATCH = 32
 WINDOW = 32 * BATCH  # texts held at once; batches of equal lengths are picked among them
@@ -39,9 +37,10 @@ class Predictor:
     """
 
     def __init__(self, model_dir: Path) -> None:
+        folder = find_model(model_dir)
+        import_tensorflow()
         import tensorflow as tf
 
-        folder = find_model(model_dir)
         try:
             row = signature(read(folder).meta_graphs[0], "classify")
             broken = row.found if row.status == "failed" else ""

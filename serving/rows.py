@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True)
+class Row:
     """What became of a rule."""
 
     rule: str

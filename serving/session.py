@@ -4,8 +4,9 @@ Run it in a process of its own, `python -m textmill.serving.session MODEL_DIR < 
 Keras or TensorFlow Text register in a process would hide that a server can't load the model.
 
 The requests are a JSON list of `{"signature": name, "texts": [...]}`; the signature `classify`
-gets each text inside a `tf.train.Example`. One JSON object comes back: `xla` ("disabled", or why it could not be), and `answers`, for each request `{output: [...]}`.
-What fails is said there too: `error` in place of `answers`, or in place of an answer.
+gets each text inside a `tf.train.Example`. One JSON object comes back: `xla` ("disabled", or why it
+could not be), and `answers`, for each request `{output: [...]}`. What fails is said there too:
+`error` in place of `answers`, or in place of an answer.
 """
 
 from __future__ import annotations

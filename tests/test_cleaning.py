@@ -32,6 +32,7 @@ def cleaned(text: str, rules: Cleaning = DEFAULT) -> str:
         ("a<!-- not\nseen -->b", "a b"),
         ("<style>p {x: y}</style>seen<script src=x>if (a < b) c()</script>", "seen"),
         ("fish &amp; chips &lt;3 caf&eacute; &#8364;5 &#x1F600;", "fish & chips <3 café €5 😀"),
+        ("it&#8217 ;s &#x2019s", "it’ ;s ’s"),
         ("twice &amp;lt;br&amp;gt; escaped", "twice escaped"),
         ("nested <b<i>> tags", "nested tags"),
     ],

@@ -54,9 +54,10 @@ def test_a_good_model_passes_every_rule(model: Path) -> None:
     rows = check_contract(model)
     assert status(rows, "passed") == [row.rule for row in rows]
     assert len(rows) == 12
-    assert check_contract(model.parent) == rows
+    assert "XLA disabled" in found(rows, "loads and runs")
 
 
+@pytest.mark.usefixtures("here")
 def test_rows_say_the_same_wherever_the_model_lies(good: Path, tmp_path: Path) -> None:
     blessings = []
     for name in ("here", "there"):

@@ -1,4 +1,4 @@
-"""The whole pipeline from the command line, in processes of its own: run, cache, kill, full disk."""
+"""The whole pipeline from the command line: run, cache, kill, full disk."""
 
 from __future__ import annotations
 

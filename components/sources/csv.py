@@ -143,7 +143,8 @@ class _Records:
                 reader = self._reader()
             else:
                 if fields:
-                    yield line, fields, "".join(self.lines.taken)
+                    taken = self.lines.taken
+                    yield line, fields, taken[0] if len(taken) == 1 else "".join(taken)
 
     def _reader(self) -> Iterator[list[str]]:
         return csv.reader(

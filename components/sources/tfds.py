@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from textmill.artifact import digest_files
 from textmill.components.sources.source import Batch, Rejected, Row, batched
 from textmill.errors import UserError
+from textmill.quiet import import_tensorflow
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ class TensorFlowDataset:
 
     def batches(self) -> Iterator[Batch]:
         """Yields string columns: the plain features and `split`."""
-        builder = _tfds().builder_from_directory(str(self._folder()))
+        tfds = _tfds()
+        import_tensorflow()
+        builder = tfds.builder_from_directory(str(self._folder()))
         columns = [name for name, feature in builder.info.features.items() if _plain(feature)]
         yield from batched(self._rows(builder, columns), [*columns, "split"])
 
@@ -117,4 +121,4 @@ def _text(value: Any, feature: Any) -> str | None:
         return feature.int2str(int(value)) if value >= 0 else None  # -1 is "no label"
     if isinstance(value, bytes):
         return value.decode()
-    return str(value.item())
+    return json.dumps(value.item())

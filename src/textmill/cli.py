@@ -89,12 +89,11 @@ def predict(
             received="both" if texts else "neither",
             fix='textmill predict MODEL_DIR "a text", or --file texts.txt instead of the text',
         )
-    from textmill.quiet import import_tensorflow
     from textmill.serving.predictor import Predictor
 
-    lines = _lines(file) if file is not None else texts or []
-    import_tensorflow()
-    for row in Predictor(model)(lines):
+    # What the shell hands over need not be UTF-8.
+    given = (os.fsencode(text).decode("utf-8", "replace") for text in texts or ())
+    for row in Predictor(model)(_lines(file) if file is not None else given):
         print(json.dumps(row, ensure_ascii=False))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import tomllib
@@ -52,7 +53,7 @@ def with_settings(values: Mapping[str, Any], settings: Sequence[str]) -> dict[st
         >>> with_settings({"train": {"epochs": 3}}, ["train.epochs=5", "push.to=models/x"])
         {'train': {'epochs': 5}, 'push': {'to': 'models/x'}}
     """
-    changed = json.loads(json.dumps(values))
+    changed: dict[str, Any] = copy.deepcopy(dict(values))
     for setting in settings:
         key, equals, text = setting.partition("=")
         names = key.strip().split(".")

@@ -8,8 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column
+from rich.text import Text
 
-MARKS = {"done": "[green]✓[/]", "cached": "[blue]=[/]", "failed": "[red]✗[/]"}
+MARKS = {"done": ("✓", "green"), "cached": ("=", "blue"), "failed": ("✗", "red")}
 PLAIN_INTERVAL = 20.0  # seconds between two lines about one step, where lines stay
 
 
@@ -32,7 +33,7 @@ class Live:
             SpinnerColumn(),
             TextColumn("{task.description:<9}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True)),
             TimeRemainingColumn(compact=True),
             console=self._console,
             transient=True,
@@ -47,14 +48,15 @@ class Live:
 
     def warned(self, step: str, text: str) -> None:
         """Prints the warning above the line."""
-        self._console.print(f"[yellow]![/] {step:<9} {text}", highlight=False)
+        self._console.print(Text.assemble(("!", "yellow"), f" {step:<9} {text}"), soft_wrap=True)
 
     def finished(self, step: str, status: str, seconds: float, note: str) -> None:
         """Replaces the line by its end."""
         if self._bar is not None:
             self._bar.stop()
-        line = f"{MARKS[status]} {step:<9} {duration(seconds):>9}  [dim]{status}  {note}[/]"
-        self._console.print(line, highlight=False, soft_wrap=True)
+        line = f" {step:<9} {duration(seconds):>9}  "
+        end = Text.assemble(MARKS[status], line, (f"{status}  {note}", "dim"))
+        self._console.print(end, soft_wrap=True)
 
 
 class Plain:

@@ -93,11 +93,11 @@ def _form_problems(component: Callable[..., None]) -> list[str]:
         for node in ast.parse(Path(file).read_bytes()).body:
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            for name in HEAVY.intersection(n.partition(".")[0] for n in names):
-                problems.append(
-                    f"its module imports {name} at the top, which every cached run pays for: "
-                    "import it inside the function"
-                )
+            problems += [
+                f"its module imports {name} at the top, which every cached run pays for: "
+                "import it inside the function"
+                for name in HEAVY.intersection(n.partition(".")[0] for n in names)
+            ]
     return problems
 
 

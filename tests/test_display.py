@@ -1,0 +1,54 @@
+"""What a person sees of a run."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from textmill import display
+from textmill.display import Live, Plain, listener_for
+
+
+def plain() -> tuple[Plain, io.StringIO]:
+    out = io.StringIO()
+    listener = listener_for(Console(file=out, width=100))
+    assert isinstance(listener, Plain)
+    return listener, out
+
+
+def test_quick_step_is_one_plain_line() -> None:
+    listener, out = plain()
+    listener.started("ingest")
+    listener.advanced("ingest", 1, 2, "rows")
+    listener.finished("ingest", "done", 0.5, "runs/ingest/ab12")
+    assert out.getvalue() == "ingest: done in 0.50 s runs/ingest/ab12\n"
+
+
+def test_long_step_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    listener, out = plain()
+    listener.started("train")
+    monkeypatch.setattr(display, "PLAIN_INTERVAL", 0.0)
+    listener.advanced("train", 30, 120, "epoch 1/4")
+    listener.advanced("train", 7, None, "")
+    listener.warned("train", "the [gate] is low")
+    assert out.getvalue().splitlines() == [
+        "train:  25% epoch 1/4",
+        "train: 7",
+        "train: warning: the [gate] is low",
+    ]
+
+
+def test_terminal_shows_a_bar_and_then_the_end() -> None:
+    out = io.StringIO()
+    listener = listener_for(Console(file=out, force_terminal=True, width=100))
+    assert isinstance(listener, Live)
+    listener.started("train")
+    listener.advanced("train", 30, 120, "epoch 1/4")
+    listener.warned("train", "the [gate] is low")
+    listener.finished("train", "done", 61, "runs/train/ab12")
+    seen = out.getvalue()
+    assert "epoch 1/4" in seen
+    assert "the [gate] is low" in seen
+    assert "1 min 1 s" in seen.splitlines()[-1]

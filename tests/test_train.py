@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from textmill.artifact import Model, Tokens, content, digest_files
+from textmill.components.tokenize import tokenize
+from textmill.components.train import train
+from textmill.errors import UserError
+from textmill.models import text_classification as task
+from textmill.models.batches import by_length, padded, read_rows
+from textmill.models.first_token import read_first_token_only
+from textmill.models.tokenizer import read_tokenizer
+from textmill.progress import listening
+from tiny_examples import SCRATCH, empty, make_examples, review_examples, trained
+
+
+def history(model: Model) -> list[dict[str, str]]:
+    with (model.path / "history.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def accuracy(model: Model, tokens: Tokens) -> float:
+    rows, classifier = read_rows(tokens, "validation"), task.load(model.path)
+    right = 0
+    for batch in by_length(rows.lengths, 16):
+        given = padded(rows, batch, ("token_ids", "padding_mask"))
+        logits = task.logits(classifier, given["token_ids"], given["padding_mask"]).numpy()
+        right += int((task.decode(logits)[0] == rows.labels[batch]).sum())
+    return right / len(rows)
+
+
+def small_tokens(folder: Path, rows: int = 48) -> Tokens:
+    made = empty(Tokens, folder / "tokens")
+    tokenize(made, review_examples(folder / "made", rows), preset=SCRATCH, max_length=32)
+    return made
+
+
+def test_it_learns_and_says_how_it_went() -> None:
+    _, tokens, model = trained()
+    epochs = history(model)
+    assert list(epochs[0]) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    assert [row["epoch"] for row in epochs] == ["1", "2", "3", "4"]
+    assert float(epochs[-1]["loss"]) < float(epochs[0]["loss"])
+    best = max(float(row["val_accuracy"]) for row in epochs)
+    assert best > 0.9
+    assert accuracy(model, tokens) == pytest.approx(best, abs=1e-5)
+
+
+def test_the_folder_says_what_serving_must_know() -> None:
+    _, tokens, model = trained()
+    expected = {"task": "text_classification", "labels": ["neg", "pos"], "max_length": 48}
+    assert model.task() == expected
+    assert model.tokenizer_file.read_bytes() == tokens.tokenizer_file.read_bytes()
+    saved = b"".join(f.read_bytes() for f in model.path.rglob("*.json"))
+    assert b"date" not in saved
+    assert str(model.path).encode() not in saved
+
+
+def test_a_keras_users_tokenizer_gives_our_ids() -> None:
+    import keras_hub
+
+    examples, _, model = trained()
+    classifier = keras_hub.models.TextClassifier.from_preset(str(model.path))
+    tokenizer = read_tokenizer(model.tokenizer_file)
+    for text in [*examples.table("test")["review"].to_pylist()[:20], "A CAFÉ, in the film!"]:
+        ids = np.asarray(classifier.preprocessor(text)["token_ids"])
+        assert ids[ids != 0].tolist() == tokenizer.encode(text).ids
+    assert classifier.preprocessor.sequence_length == 48
+
+
+def test_logits_need_no_new_trace_for_a_new_length() -> None:
+    import tensorflow as tf
+
+    _, _, model = trained()
+    classifier, traces = task.load(model.path), 0
+
+    def score(ids: Any, mask: Any) -> Any:
+        nonlocal traces
+        traces += 1
+        return task.logits(classifier, ids, mask)
+
+    open_ended = tf.TensorSpec([None, None], tf.int32)
+    function = tf.function(score, input_signature=[open_ended, open_ended])
+    ids = np.array([[2, 7, 8, 3]], np.int32)
+    short = function(ids, np.ones_like(ids))
+    wide = np.pad(ids, ((0, 0), (0, 9)))
+    long = function(wide, (wide != 0).astype(np.int32))
+    np.testing.assert_allclose(short, long, atol=1e-5)
+    assert short.dtype == tf.float32
+    assert traces == 1
+
+
+def test_deterministic_trainings_give_equal_bytes(tmp_path: Path) -> None:
+    """In two processes, since what TensorFlow fixes for determinism can't be undone in one."""
+    tokens = small_tokens(tmp_path)
+    code = (
+        "import sys; from pathlib import Path; from textmill.artifact import Model, Tokens;"
+        "from textmill.components.train import train; from textmill.models.preset import Scratch;"
+        "train(Model(Path(sys.argv[1])), Tokens(Path(sys.argv[2])), preset=Scratch('tiny', 400),"
+        " epochs=2, batch_size=8, seed=int(sys.argv[3]), deterministic=True)"
+    )
+    digests = []
+    for name, seed in (("one", 5), ("two", 5), ("other", 6)):
+        made = empty(Model, tmp_path / name)
+        command = [sys.executable, "-c", code, str(made.path), str(tokens.path), str(seed)]
+        subprocess.run(command, check=True, capture_output=True)
+        digests.append(digest_files(content(made.path)))
+    assert digests[0] == digests[1] != digests[2]
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.notes: list[tuple[float, float | None, str]] = []
+
+    def started(self, step: str) -> None: ...
+
+    def advanced(self, step: str, done: float, total: float | None, note: str) -> None:
+        self.notes.append((done, total, note))
+
+    def finished(self, step: str, status: str, seconds: float, note: str) -> None: ...
+
+
+def test_without_validation_rows_the_last_epoch_is_kept(tmp_path: Path) -> None:
+    rows = [("a warm film", "pos"), ("a cold film", "neg")] * 8
+    tokens, heard = empty(Tokens, tmp_path / "tokens"), Heard()
+    tokenize(tokens, make_examples(tmp_path / "x", train=rows), preset=SCRATCH)
+    model = empty(Model, tmp_path / "model")
+    with listening(heard, "train"):
+        train(model, tokens, preset=SCRATCH, epochs=2, batch_size=4, learning_rate=1e-3)
+    assert list(history(model)[0]) == ["epoch", "loss", "accuracy"]
+    done, total, note = heard.notes[-1]
+    assert done == total == 8
+    assert note.startswith("epoch 2/2 loss 0.")
+    assert note.endswith(" rows/s")
+
+
+def test_early_stopping_stops(tmp_path: Path) -> None:
+    model = empty(Model, tmp_path / "model")
+    tokens = small_tokens(tmp_path)
+    # A learning rate that moves nothing: no epoch is better than the first.
+    train(
+        model,
+        tokens,
+        preset=SCRATCH,
+        epochs=9,
+        batch_size=32,
+        learning_rate=1e-12,
+        early_stopping=2,
+    )
+    assert len(history(model)) == 3
+
+
+def test_a_loss_that_blows_up_is_an_error_with_the_learning_rate(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"the loss became nan in step(.|\n)*learning rate of"):
+        train(
+            empty(Model, tmp_path / "model"),
+            small_tokens(tmp_path),
+            preset=SCRATCH,
+            learning_rate=float("inf"),
+            warmup=0.0,
+        )
+
+
+def build(kind: str) -> Any:
+    import keras
+    import keras_hub
+
+    keras.utils.set_random_seed(0)
+    sizes = {"vocabulary_size": 30, "num_layers": 2, "num_heads": 2, "hidden_dim": 16}
+    return getattr(keras_hub.models, f"{kind}Backbone")(
+        **sizes, intermediate_dim=32, dropout=0.0, max_sequence_length=16
+    )
+
+
+@pytest.mark.parametrize("kind", ["Bert", "DistilBert", "Roberta"])
+def test_reading_the_first_token_only_changes_no_logit_and_no_gradient(kind: str) -> None:
+    import tensorflow as tf
+
+    from textmill.models.checkpoint import classifier_class
+
+    plain = build(kind)
+    stock = classifier_class(plain)(backbone=plain, num_classes=3, dropout=0.0)
+    backbone = build(kind)
+    ours = task.build(backbone, ["a", "b", "c"], dropout=0.0)
+    ours.set_weights(stock.get_weights())
+    ids = np.random.default_rng(0).integers(1, 30, (3, 7)).astype(np.int32)
+    mask = (np.arange(7) < np.array([[7], [4], [1]])).astype(np.int32)
+    found = []
+    for model in (ours, stock):
+        with tf.GradientTape() as tape:
+            logits = task.logits(model, ids * mask, mask)
+            loss = tf.reduce_sum(logits**2)
+        gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+        found.append([logits, *map(tf.convert_to_tensor, gradients)])
+    assert len(found[0]) > 20
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5, rtol=1e-4)
+
+
+def test_other_encoders_are_left_alone() -> None:
+    import keras
+
+    assert not read_first_token_only(keras.Sequential())
