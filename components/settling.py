@@ -39,7 +39,8 @@ def settle(
         The staged columns, `fate` (int8) and `conflict` (bool: the first row of a text that has two
         labels); not computed yet. `text` is clean, but for rows that were rejected before.
     """
-    daft = engine()
+    prepare_engine()
+    import daft
     from daft import DataType, Window, col, lit
     from daft import functions as f
 
@@ -56,47 +57,43 @@ def settle(
     files = [re.sub(r"([*?\[\]{}])", r"[\1]", str(file)) for file in stage.files]
     rows = daft.read_parquet(files, schema=types)
     rows = rows.with_column("clean", cleaned(col("text")))
-    empty = col("reason").is_null() & (col("clean") == "")
-    rows = rows.with_column(
-        "reason", f.when(empty, "empty after cleaning").otherwise(col("reason"))
-    )
+    empty = col("reason").is_null() & (col("clean") == lit(""))
+    reason = f.when(empty, "empty after cleaning").otherwise(col("reason"))
+    rows = rows.with_column("reason", reason)
     good = col("reason").is_null()
-    rows = rows.with_columns(
-        {"good": good, "text": f.when(good, col("clean")).otherwise(col("text"))}
-    ).exclude("clean")
+    text = f.when(good, col("clean")).otherwise(col("text"))
+    rows = rows.with_columns({"good": good, "text": text}).exclude("clean")
     rows = rows.with_column("split", f.coalesce(col("split"), drawn(col("text"))))
 
     # Rows of one text, and of one text and label; those that were rejected before keep apart.
-    text, label = (
-        Window().partition_by("good", "text"),
-        Window().partition_by("good", "text", "label"),
-    )
-    rows = rows.with_column("claim", col("split").min().over(text))
+    same_text = Window().partition_by("good", "text")
+    same_label = Window().partition_by("good", "text", "label")
+    rows = rows.with_column("claim", col("split").min().over(same_text))
     claims = col("split") == col("claim")
     rows = rows.with_columns(
         {
-            "votes": _count(claims).over(label),
-            "first": f.when(claims, col("order")).otherwise(lit(None)).min().over(label),
-            "rows": _count(claims).over(text),
+            "votes": _count(claims).over(same_label),
+            "first": f.when(claims, col("order")).otherwise(lit(None)).min().over(same_label),
+            "rows": _count(claims).over(same_text),
         }
     )
     leads = col("order").eq_null_safe(col("first"))
     rows = rows.with_columns(
         {
-            "opening": col("first").min().over(text),
-            "best": col("votes").max().over(text),
-            "labels": _count(leads).over(text),
+            "opening": col("first").min().over(same_text),
+            "best": col("votes").max().over(same_text),
+            "labels": _count(leads).over(same_text),
         }
     )
     wins = col("votes") == col("best")
     rows = rows.with_columns(
         {
-            "winner": f.when(wins, col("label")).otherwise(lit(None)).min().over(text),
-            "winners": _count(leads & wins).over(text),
+            "winner": f.when(wins, col("label")).otherwise(lit(None)).min().over(same_text),
+            "winners": _count(leads & wins).over(same_text),
         }
     )
-    contested = col("labels") > 1
-    undecided = contested if reject_conflicts else col("winners") > 1
+    contested = col("labels") > lit(1)
+    undecided = contested if reject_conflicts else col("winners") > lit(1)
     return (
         rows.with_columns(
             {
@@ -145,8 +142,8 @@ def draw(text: str, shares: Mapping[str, float]) -> int:
     return CLAIMS.index(list(shares)[bisect(bounds, fraction)])
 
 
-def engine() -> Any:
-    """Returns Daft: on the Ray cluster at `RAY_ADDRESS` if that is set, else within this process.
+def prepare_engine() -> None:
+    """Has Daft work on the Ray cluster at `RAY_ADDRESS` if that is set, else within this process.
 
     Daft reports its use to its makers unless told otherwise; a program that handles people's texts
     tells it otherwise.
@@ -156,6 +153,3 @@ def engine() -> Any:
     if "RAY_ADDRESS" in os.environ:
         os.environ.setdefault("DAFT_RUNNER", "ray")
         os.environ.setdefault("DAFT_RAY_ADDRESS", os.environ["RAY_ADDRESS"])
-    import daft
-
-    return daft

@@ -8,6 +8,7 @@ from typing import Any
 
 from textmill.artifact import SPLITS, Examples, ExamplesSchema, Split, Statistics, write_json
 from textmill.errors import UserError
+from textmill.progress import warn
 
 REJECTED_SHARE = 0.1  # from here on, each of these is worth a warning
 DUPLICATE_SHARE = 0.3
@@ -54,6 +55,7 @@ def validate(out: Statistics, examples: Examples, *, minimum_rows_per_label: int
     _check(schema, labels, minimum_rows_per_label)
     read = schema["read"]
     rejected = schema["rejected"]
+    warnings = list(_warnings(schema, labels))
     write_json(
         out.path / "statistics.json",
         {
@@ -67,9 +69,11 @@ def validate(out: Statistics, examples: Examples, *, minimum_rows_per_label: int
                 "duplicates": schema["duplicates"] / read,
             },
             "conflicts": schema["conflicts"],
-            "warnings": list(_warnings(schema, labels)),
+            "warnings": warnings,
         },
     )
+    for warning in warnings:
+        warn(warning)
     names = sorted(labels["train"])
     (out.path / "schema.pbtxt").write_text(_schema_text(schema, names), "utf-8")
 

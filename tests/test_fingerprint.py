@@ -107,3 +107,22 @@ def test_parameters_are_described_by_meaning() -> None:
     assert described(Path("a/b")) == "a/b"
     assert described(1) != described("1")
     assert described(nearest) != described(code_of)
+
+
+def test_code_of_an_input_counts(project: Path) -> None:
+    (project / "helper.py").write_text(
+        "class Source:\n    def digest(self):\n        return 'same'\n"
+        "    def __repr__(self):\n        return 'source'\n"
+    )
+
+    def step(out: object, source: object) -> None: ...
+
+    def fingerprint_of_source() -> str:
+        sys.modules.pop("helper", None)
+        import helper
+
+        return recipe_of(step, helper.Source()).fingerprint()
+
+    before = fingerprint_of_source()
+    (project / "helper.py").write_text((project / "helper.py").read_text() + "    size = 1\n")
+    assert fingerprint_of_source() != before

@@ -69,8 +69,8 @@ def review_examples(folder: Path, rows: int = 240) -> Examples:
 def trained() -> tuple[Examples, Tokens, Model]:
     """A two-layer model that has learnt to tell tiny reviews apart."""
     folder = Path(tempfile.mkdtemp(prefix="textmill-trained-"))
-    examples = review_examples(folder / "made")
+    examples = review_examples(folder / "made", rows=400)
     tokens, model = empty(Tokens, folder / "tokens"), empty(Model, folder / "model")
     tokenize(tokens, examples, preset=SCRATCH, max_length=48)
-    train(model, tokens, preset=SCRATCH, epochs=4, batch_size=16, learning_rate=1e-3)
+    train(model, tokens, preset=SCRATCH, epochs=4, batch_size=8, learning_rate=1e-3, dropout=0.0)
     return examples, tokens, model

@@ -58,7 +58,7 @@ class ClassFolders:
 
     def _labels(self) -> dict[str, str]:
         """Returns file, from the root -> label."""
-        labels = {}
+        labels: dict[str, str] = {}
         with opening(self.root):
             for folder in sorted(f for f in Path(self.root).iterdir() if f.is_dir()):
                 names = sorted(f.name for f in folder.iterdir() if f.suffix.lower() == ".txt")

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+# What calls components is not code of theirs, though a user's file may hold a component and its run.
+_CALLERS = {"textmill.run", "textmill.plan", "textmill.cli", "textmill.pipelines.local"}
 # Distributions whose name differs from the module's. Asking importlib.metadata for the whole map
 # takes half a second, so the ones that we import ourselves are spelt out.
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "tensorflow_serving": "tensorflow-serving-api"}
@@ -58,7 +60,7 @@ def _follow(name: str, file: Path, code: Code) -> None:
     code.modules[name], imports = _read(name, file, file.stat().st_mtime_ns)
     for imported in imports:
         top = imported.partition(".")[0]
-        if top in sys.stdlib_module_names:
+        if top in sys.stdlib_module_names or imported in _CALLERS:
             continue
         found = _locate(imported)
         if found is None:

@@ -78,6 +78,7 @@ def recipe_of(component: Callable[..., None], *args: object, **kwargs: object) -
     bound.apply_defaults()
     inputs: dict[str, str] = {}
     parameters: dict[str, Any] = {}
+    codes = [code_of(component)]
     for name in list(signature.parameters)[1:]:
         value = bound.arguments[name]
         if isinstance(value, Artifact):
@@ -85,10 +86,12 @@ def recipe_of(component: Callable[..., None], *args: object, **kwargs: object) -
             continue
         if isinstance(value, Digestible):
             inputs[name] = value.digest()
+            codes.append(code_of(type(value)))  # it was chosen at run time: no import leads there
         parameters[name] = plain(value)
-    code = code_of(component)
+    modules = {name: digest for code in codes for name, digest in code.modules.items()}
+    packages = {name: version for code in codes for name, version in code.packages.items()}
     full_name = f"{component.__module__}.{component.__qualname__}"
-    return Recipe(full_name, inputs, parameters, code.modules, code.packages)
+    return Recipe(full_name, inputs, parameters, modules, packages)
 
 
 def plain(value: object) -> Any:
