@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from textmill.artifact import Evaluation, Examples, Model, Tokens, write_json
 from textmill.errors import UserError
 from textmill.models.metrics import Metric, classification_metrics
-from textmill.models.runtime import start_tensorflow
+from textmill.quiet import import_tensorflow
 from textmill.progress import advance
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def evaluate(
     Raises:
         UserError: The test split is empty.
     """
-    start_tensorflow()
+    import_tensorflow()
     import numpy as np
     import pyarrow.parquet as pq
 

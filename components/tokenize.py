@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from textmill.artifact import SPLITS, Examples, Split, Tokens, TokensInfo, write_json
 from textmill.errors import UserError, nearest, one_of
 from textmill.models.preset import Preset, Scratch
-from textmill.models.runtime import start_tensorflow
+from textmill.quiet import import_tensorflow
 from textmill.models.tokenizer import load_tokenizer, train_tokenizer
 from textmill.progress import advance
 
@@ -42,7 +42,7 @@ def tokenize(
         UserError: The model has no positions for `max_length` tokens, the tokenizer does not fit
             the model, or a split has a label that the training split lacks.
     """
-    start_tensorflow()
+    import_tensorflow()
     if max_length > preset.positions():
         raise UserError(
             f"max_length {max_length} is more than the model can read",

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from textmill.artifact import Model, Tokens, write_json
 from textmill.errors import UserError
 from textmill.models.preset import Preset, Scratch
-from textmill.models.runtime import start_tensorflow
+from textmill.quiet import import_tensorflow
 from textmill.progress import advance
 
 if TYPE_CHECKING:
     import keras
+
+    from textmill.models.task import Task
 
 ADVANCE_EVERY = 10  # steps
 
@@ -59,15 +61,19 @@ def train(
     Raises:
         UserError: The preset can't be loaded, or the loss became NaN.
     """
-    start_tensorflow()
+    import_tensorflow()
     import keras
     import tensorflow as tf
 
-    from textmill.models import text_classification as task
+    from textmill.models import text_classification
     from textmill.models.batches import read_rows, training, validation
     from textmill.models.checkpoint import load_backbone, save_classifier, vocabulary
     from textmill.models.schedule import adamw
 
+    task: Task = text_classification
+    # Keras counts up the names of layers, and saves them: a second training in one process would
+    # write other bytes.
+    keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()

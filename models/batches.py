@@ -84,7 +84,7 @@ def shuffled(lengths: Places, batch_size: int, *, seed: int, epoch: int) -> list
 
     Example:
         >>> [len(b) for b in shuffled(np.array([3, 9, 4, 8, 2]), 2, seed=0, epoch=0)]
-        [2, 1, 2]
+        [1, 2, 2]
     """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(lengths))

@@ -13,10 +13,6 @@ from textmill.models.preset import Preset, Scratch, unreachable
 if TYPE_CHECKING:
     import keras
 
-# A layer's name ends up in the saved config. Keras counts up the names that it makes, so a second
-# training in one process would save another folder.
-_NAME = "backbone"
-
 
 def load_backbone(preset: Preset | Scratch, *, vocabulary_size: int, dropout: float) -> keras.Model:
     """Returns the encoder of a preset, or a new one with random weights.
@@ -34,18 +30,18 @@ def load_backbone(preset: Preset | Scratch, *, vocabulary_size: int, dropout: fl
 
     if isinstance(preset, Scratch):
         return keras_hub.models.BertBackbone(
-            **preset.dimensions(), vocabulary_size=vocabulary_size, dropout=dropout, name=_NAME
+            **preset.dimensions(), vocabulary_size=vocabulary_size, dropout=dropout
         )
     _check_weights(preset)
     try:
-        return keras_hub.models.Backbone.from_preset(preset.name, dropout=dropout, name=_NAME)
+        return keras_hub.models.Backbone.from_preset(preset.name, dropout=dropout)
     except Exception as error:  # files that a user gave can be wrong in any way
         if not preset.local:
             raise unreachable(preset.name, error) from error
         raise UserError(
             f"{preset.name}: the weights can't be loaded",
             expected="a whole model of a kind that KerasHub can load",
-            received=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}",
+            received=f"{type(error).__name__}: {error}".partition("\n")[0][:200],
             fix="take the folder again from where it came, or another model",
         ) from error
 
@@ -110,9 +106,8 @@ def _preprocessor(classifier: Any, tokenizer_file: Path, max_length: int) -> Any
         # Left open, it follows the case: https://huggingface.co/docs/tokenizers/api/normalizers
         strip_accents=flags["lowercase"] if accents is None else accents,
         split_on_cjk=flags["handle_chinese_chars"],
-        name="tokenizer",
     )
-    return kind(tokenizer=tokenizer, sequence_length=max_length, name="preprocessor")
+    return kind(tokenizer=tokenizer, sequence_length=max_length)
 
 
 def _check_weights(preset: Preset) -> None:

@@ -196,7 +196,7 @@ def unreachable(name: str, error: object) -> UserError:
     return UserError(
         f"{name} can't be fetched",
         expected="a preset that exists, and a network on which its hub answers",
-        received=str(error).splitlines()[0][:200],
+        received=str(error).partition("\n")[0][:200],
         fix="check the name and the network, or give a folder that holds the model",
     )
 

@@ -27,9 +27,7 @@ def build(backbone: keras.Model, labels: list[str], *, dropout: float) -> keras.
     from textmill.models.first_token import read_first_token_only
 
     read_first_token_only(backbone)
-    return classifier_class(backbone)(
-        backbone=backbone, num_classes=len(labels), dropout=dropout, name="text_classifier"
-    )
+    return classifier_class(backbone)(backbone=backbone, num_classes=len(labels), dropout=dropout)
 
 
 def loss() -> keras.losses.Loss:

@@ -15,8 +15,10 @@ from textmill.components.train import train
 from textmill.errors import UserError
 from textmill.models import text_classification as task
 from textmill.models.batches import by_length, padded, read_rows
+from textmill.models.checkpoint import load_backbone
 from textmill.models.first_token import read_first_token_only
-from textmill.models.tokenizer import read_tokenizer
+from textmill.models.preset import Preset
+from textmill.models.tokenizer import load_tokenizer, read_tokenizer
 from textmill.progress import listening
 from tiny_examples import SCRATCH, empty, make_examples, review_examples, trained
 
@@ -95,6 +97,18 @@ def test_logits_need_no_new_trace_for_a_new_length() -> None:
     np.testing.assert_allclose(short, long, atol=1e-5)
     assert short.dtype == tf.float32
     assert traces == 1
+
+
+def test_a_trained_model_is_a_preset_to_go_on_from() -> None:
+    examples, tokens, model = trained()
+    preset, texts = Preset(str(model.path)), examples.table("test")["review"].to_pylist()
+    again, before = load_tokenizer(preset), read_tokenizer(tokens.tokenizer_file)
+    assert [again.encode(t).ids for t in texts] == [before.encode(t).ids for t in texts]
+    backbone = load_backbone(preset, vocabulary_size=0, dropout=0.25)
+    kept = task.load(model.path).backbone
+    assert backbone.dropout == 0.25
+    for a, b in zip(backbone.get_weights(), kept.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.slow

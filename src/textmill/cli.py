@@ -176,8 +176,6 @@ def new(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; a user's mistake is one message on standard error."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     try:
         app(arguments, standalone_mode=True)
     except UserError as error:

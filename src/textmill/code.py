@@ -7,6 +7,7 @@ import hashlib
 import importlib.machinery
 import importlib.metadata
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ _CALLERS = {"textmill.run", "textmill.plan", "textmill.cli", "textmill.pipelines
 # Distributions whose name differs from the module's. Asking importlib.metadata for the whole map
 # takes half a second, so the ones that we import ourselves are spelt out.
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "tensorflow_serving": "tensorflow-serving-api"}
+_FILE_NAME = re.compile(r"[\w-]+(\.[\w-]+)+")
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,13 @@ def _read(name: str, file: Path, changed: int) -> tuple[str, tuple[str, ...]]:
             body = node.body
             if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
                 node.body = body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16], imports
+    digest = hashlib.sha256(ast.dump(tree).encode())
+    for node in ast.walk(tree):
+        # A file beside the module that it names, such as a template, is as good as code.
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if _FILE_NAME.fullmatch(node.value) and (beside := file.with_name(node.value)).is_file():
+                digest.update(beside.read_bytes())
+    return digest.hexdigest()[:16], imports
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""TensorFlow without the lines that its C++ half prints before anybody can ask it not to."""
+"""TensorFlow as every part of Textmill wants it: quick, and without lines that help nobody."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import warnings
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow; what it prints is shown only if the import fails.
+    """Imports TensorFlow with oneDNN; what it prints is shown only if the import fails.
+
+    oneDNN's matrix products double the speed of training on CPUs without AVX-512, but TensorFlow
+    takes them by itself only on newer ones, and decides so while it is imported.
+    `TF_ENABLE_ONEDNN_OPTS=0` in the environment keeps it off.
 
     `TF_CPP_MIN_LOG_LEVEL` silences most of it, but not what is logged while libraries are loaded
     (that no GPU was found, say), so standard error goes to a file meanwhile.
@@ -17,6 +21,7 @@ def import_tensorflow() -> None:
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     sys.stderr.flush()
     kept = os.dup(2)
