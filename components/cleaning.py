@@ -1,4 +1,8 @@
-"""Cleaning of text: what is declared is done, in one order, and doing it again changes nothing."""
+"""Cleaning of text: what is declared is done, in one order, and doing it again changes nothing.
+
+Training texts pass here; `cleaning_graph` does the same to the texts of a request, from the same
+patterns, so these are of the syntax that RE2 knows.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from html.entities import html5
 from typing import TYPE_CHECKING, Literal
 
@@ -33,10 +37,16 @@ _ATTRIBUTES = r"""(?:\s+[a-z_:@][-\w:.]*\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'=<>`]+))
 _HIDDEN = (
     r"(?is)<!--.*?-->|<!doctype[^<>]*>|<(?:script|style)(?:\s[^<>]*)?>.*?</(?:script|style)\s*>"
 )
+# Pattern and replacement, in the order in which they are done.
+TAGS = (
+    (_HIDDEN, " "),
+    (f"(?i)</?(?:{'|'.join(_INLINE.split())}){_ATTRIBUTES}", ""),
+    (f"(?i)</?(?:{'|'.join(_BLOCK.split())}){_ATTRIBUTES}", " "),
+)
 
 # Characters of the categories Cc and Cf that say nothing about the words: not those that separate
 # words, nor the joiners (U+200C, U+200D) and tags that Persian, Indic scripts and emoji need.
-_CONTROL = (
+CONTROL = (
     r"[\x00-\x08\x0e-\x1b\x7f-\x{84}\x{86}-\x{9f}\x{ad}\x{61c}\x{180e}\x{200b}\x{200e}\x{200f}"
     r"\x{202a}-\x{202e}\x{2060}-\x{2064}\x{2066}-\x{206f}\x{feff}\x{fff9}-\x{fffb}]"
 )
@@ -44,7 +54,7 @@ _CONTROL = (
 _UNUSUAL = (
     r"\t-\r\x1c-\x1f\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
 )
-_WHITESPACE = rf"[ {_UNUSUAL}]{{2,}}|[{_UNUSUAL}]"
+WHITESPACE = rf"[ {_UNUSUAL}]{{2,}}|[{_UNUSUAL}]"
 
 
 @dataclass(frozen=True)
@@ -102,13 +112,13 @@ def _once(texts: pa.Array, rules: Cleaning) -> pa.Array:
         texts = _on(texts, pc.match_substring(texts, "&"), _entities)
         texts = _on(texts, pc.match_substring(texts, "<"), _tags)
     if rules.control:
-        texts = pc.replace_substring_regex(texts, _CONTROL, "")
+        texts = pc.replace_substring_regex(texts, CONTROL, "")
     if rules.lowercase:
         texts = pc.utf8_lower(texts)
     if rules.unicode != "none":
         texts = _on(texts, pc.invert(pc.string_is_ascii(texts)), partial(_normal, rules.unicode))
     if rules.whitespace:
-        texts = pc.utf8_trim(pc.replace_substring_regex(texts, _WHITESPACE, " "), " ")
+        texts = pc.utf8_trim(pc.replace_substring_regex(texts, WHITESPACE, " "), " ")
     return texts
 
 
@@ -134,7 +144,7 @@ def _entities(texts: pa.Array) -> pa.Array:
 
 
 _ENTITY = re.compile(
-    r"&(?:#\d{1,8}(?!\d);?|#[xX][0-9a-fA-F]{1,8}(?![0-9a-fA-F]);?|[a-zA-Z][a-zA-Z0-9]{1,31};)"
+    r"&(?:#[0-9]{1,8}(?![0-9]);?|#[xX][0-9a-fA-F]{1,8}(?![0-9a-fA-F]);?|[a-zA-Z][a-zA-Z0-9]{1,31};)"
 )
 
 
@@ -146,11 +156,6 @@ def _character(entity: re.Match[str]) -> str:
 def _tags(texts: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
-    for pattern, replacement in ((_HIDDEN, " "), (_tag(_INLINE), ""), (_tag(_BLOCK), " ")):
+    for pattern, replacement in TAGS:
         texts = pc.replace_substring_regex(texts, pattern, replacement)
     return texts
-
-
-@cache
-def _tag(names: str) -> str:
-    return f"(?i)</?(?:{'|'.join(names.split())}){_ATTRIBUTES}"

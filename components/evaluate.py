@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from textmill.artifact import Evaluation, Examples, Model, Tokens, write_json
 from textmill.errors import UserError
+from textmill.models import text_classification
 from textmill.models.metrics import Metric, classification_metrics
-from textmill.quiet import import_tensorflow
+from textmill.models.task import Task
 from textmill.progress import advance
+from textmill.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +31,7 @@ def evaluate(
     tokens: Tokens,
     examples: Examples,
     *,
+    task: Task = text_classification,
     metrics: tuple[Metric, ...] = (),
 ) -> None:
     """Scores the test split and writes figures, every prediction and a report to `out`.
@@ -39,6 +42,7 @@ def evaluate(
         model: What to score.
         tokens: The test split's token ids.
         examples: The test split's texts.
+        task: What the model learned, as `train` was told.
         metrics: Figures of one's own; each is added under its function's name.
 
     Raises:
@@ -48,7 +52,6 @@ def evaluate(
     import numpy as np
     import pyarrow.parquet as pq
 
-    from textmill.models import text_classification as task
     from textmill.models.batches import read_rows
 
     rows, names = read_rows(tokens, "test"), tokens.info()["labels"]
@@ -59,7 +62,7 @@ def evaluate(
             received="0 rows",
             fix="give data.split a share for test, or a data.test_source",
         )
-    predicted, scores = task.decode(_logits(model, rows))
+    predicted, scores = task.decode(_logits(model, rows, task))
     labels = rows.labels.astype(np.int64)
     figures = classification_metrics(labels, predicted, scores, names)
     for metric in metrics:
@@ -73,11 +76,10 @@ def evaluate(
     (out.path / "report.html").write_text(report, "utf-8")
 
 
-def _logits(model: Model, rows: Rows) -> npt.NDArray[np.float32]:
+def _logits(model: Model, rows: Rows, task: Task) -> npt.NDArray[np.float32]:
     import numpy as np
     import tensorflow as tf
 
-    from textmill.models import text_classification as task
     from textmill.models.batches import by_length, padded
 
     classifier = task.load(model.path)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 from textmill.artifact import Examples, Model, Saved, write_json
+from textmill.components.cleaning import Cleaning, clean
+from textmill.components.cleaning_graph import clean_graph
 from textmill.models import text_classification
+from textmill.models.task import Task
 from textmill.progress import advance
 from textmill.serving import savedmodel
 from textmill.serving.wordpiece import WordPiece
@@ -23,49 +26,58 @@ STRANGE = [
     "فيلم رائع \u202bעברית\u202c",
     "[CLS] [SEP] [MASK] ##ing\u0000\ufffd\u200b",
     "x" * 300,
+    "I <b>loved</b> it &amp; more<br />than you&#39;d think",
+    "<style>p {x: y}</style>Seen<!-- not seen --><script>if (a < b) c()</script> &amp;lt;p&amp;gt;",
+    "a < b and c > d, I <3 it, AT&T; &unknown; &#x1F600; &#128; &#xD800; &Eacute;e\u0301",
 ]
 
 
-def export(out: Saved, model: Model, examples: Examples) -> None:
+def export(
+    out: Saved, model: Model, examples: Examples, *, task: Task = text_classification
+) -> None:
     """Write `model` to `out` as a SavedModel, with a manifest that says what it should answer.
 
-    The graph holds tokenization, the network and softmax; the signatures are those of
-    `textmill.serving.savedmodel.write`. `assets.extra/manifest.json` holds the task, the labels,
-    the maximum length, how the texts were cleaned, where it all came from, the operations and the
-    size of the weights, and golden rows: texts with the scores that the Keras model gives them,
-    tokenized by the `tokenizers` library and one at a time, so nothing of the graph is in them.
+    The graph holds the cleaning that the training texts went through, tokenization, the network and
+    softmax; the signatures are those of `textmill.serving.savedmodel.write`.
+    `assets.extra/manifest.json` holds the task, the labels, the maximum length, how texts are
+    cleaned, where it all came from, the operations and the size of the weights, and golden rows:
+    raw texts with the scores that the Keras model gives them, cleaned as `ingest` cleans, tokenized
+    by the `tokenizers` library and one at a time, so nothing of the graph is in them.
 
     Args:
         out: Where to write.
         model: What was trained.
         examples: Where the golden rows come from: the shortest and the longest text of the test
             split, and some in between.
+        task: What the model learned, as `train` was told.
 
     Raises:
         UserError: If the tokenizer can't be put into a graph exactly.
     """
-    task = model.task()
-    labels, max_length = task["labels"], task["max_length"]
+    about = model.task()
+    labels, max_length = about["labels"], about["max_length"]
     tokenizer = WordPiece(model.tokenizer_file, max_length)
-    network = text_classification.load(model.path)
+    network = task.load(model.path)
+    schema = examples.schema()
+    rules = Cleaning(**cast("dict[str, Any]", schema["cleaning"]))
     savedmodel.write(
         out.path,
-        logits=lambda token_ids, mask: text_classification.logits(network, token_ids, mask),
+        clean=lambda texts: clean_graph(texts, rules),
+        logits=lambda token_ids, mask: task.logits(network, token_ids, mask),
         variables=[variable.value for variable in network.weights],
         tokenizer=tokenizer,
         labels=labels,
     )
-    schema = examples.schema()
     manifest = {
         "format": FORMAT,
-        "task": task["task"],
+        "task": about["task"],
         "labels": labels,
         "max_length": max_length,
         "cleaning": schema["cleaning"],
         "made_from": {"model": model.digest, "examples": examples.digest},
         "versions": {name: version(name) for name in ("textmill", "keras", "tensorflow")},
         **savedmodel.describe(out.path),
-        "golden": _golden(network, model, _texts(examples, schema["text"]), max_length),
+        "golden": _golden(task, network, model, _texts(examples, schema["text"]), rules),
     }
     write_json(out.path / "assets.extra" / "manifest.json", manifest)
 
@@ -81,20 +93,24 @@ def _texts(examples: Examples, column: str) -> list[str]:
     return [texts[i] for i in places] + STRANGE + [too_long[:5000]]
 
 
-def _golden(network: Any, model: Model, texts: list[str], max_length: int) -> list[dict[str, Any]]:
+def _golden(
+    task: Task, network: Any, model: Model, texts: list[str], rules: Cleaning
+) -> list[dict[str, Any]]:
     """Returns the texts with the scores of the Keras model."""
     import numpy as np
+    import pyarrow as pa
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(model.tokenizer_file))
     tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length)
+    tokenizer.enable_truncation(model.task()["max_length"])
     tokenizer.encode_special_tokens = True
     rows = []
-    for done, text in enumerate(texts):
+    cleaned = clean(pa.array(texts, pa.string()), rules).to_pylist()
+    for done, (text, seen) in enumerate(zip(texts, cleaned, strict=True)):
         advance(done, len(texts), "golden rows")
-        ids = np.array([tokenizer.encode(text).ids], np.int32)
-        logits = np.asarray(text_classification.logits(network, ids, np.ones_like(ids)), np.float64)
+        ids = np.array([tokenizer.encode(seen).ids], np.int32)
+        logits = np.asarray(task.logits(network, ids, np.ones_like(ids)), np.float64)
         powers = np.exp(logits[0] - logits[0].max())
         scores = (powers / powers.sum()).astype(np.float32)
         rows.append({"text": text, "scores": [float(score) for score in scores]})

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from textmill.artifact import SPLITS, Examples, Split, Tokens, TokensInfo, write_json
 from textmill.errors import UserError, nearest, one_of
 from textmill.models.preset import Preset, Scratch
-from textmill.quiet import import_tensorflow
 from textmill.models.tokenizer import load_tokenizer, train_tokenizer
 from textmill.progress import advance
+from textmill.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from textmill.artifact import Model, Tokens, write_json
 from textmill.errors import UserError
+from textmill.models import text_classification
 from textmill.models.preset import Preset, Scratch
-from textmill.quiet import import_tensorflow
+from textmill.models.task import Task
 from textmill.progress import advance
+from textmill.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     import keras
-
-    from textmill.models.task import Task
 
 ADVANCE_EVERY = 10  # steps
 
@@ -28,6 +28,7 @@ def train(
     tokens: Tokens,
     *,
     preset: Preset | Scratch,
+    task: Task = text_classification,
     epochs: int = 3,
     batch_size: int = 32,
     learning_rate: float = 5e-5,
@@ -38,7 +39,7 @@ def train(
     seed: int = 0,
     deterministic: bool = False,
 ) -> None:
-    """Trains a text classifier on `tokens` and writes the best epoch's weights to `out`.
+    """Trains a model on `tokens` and writes the best epoch's weights to `out`.
 
     The best epoch has the highest accuracy on the validation split, of equals the lowest loss;
     without validation rows it is the last one.
@@ -48,6 +49,7 @@ def train(
             `textmill/`.
         tokens: What to learn from.
         preset: The weights to begin with.
+        task: What is learned: a module, or any object, that says what `Task` asks.
         epochs: Times to go through the training split.
         batch_size: Rows a step.
         learning_rate: The highest one, reached when the warmup ends; from there it falls to 0.
@@ -65,12 +67,10 @@ def train(
     import keras
     import tensorflow as tf
 
-    from textmill.models import text_classification
     from textmill.models.batches import read_rows, training, validation
     from textmill.models.checkpoint import load_backbone, save_classifier, vocabulary
     from textmill.models.schedule import adamw
 
-    task: Task = text_classification
     # Keras counts up the names of layers, and saves them: a second training in one process would
     # write other bytes.
     keras.utils.clear_session()

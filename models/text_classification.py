@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     from pathlib import Path
 
     import keras
+    import numpy as np
     import numpy.typing as npt
     import tensorflow as tf
 
@@ -56,10 +55,13 @@ def decode(
         Label ids int64 [rows], scores float32 [rows, classes] that sum to 1.
 
     Example:
+        >>> import numpy as np
         >>> decode(np.array([[0.0, 0.0], [-9.0, 9.0]], np.float32))[1].round(2)
         array([[0.5, 0.5],
                [0. , 1. ]], dtype=float32)
     """
+    import numpy as np
+
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     scores = shifted / shifted.sum(axis=1, keepdims=True)
     return scores.argmax(axis=1), scores

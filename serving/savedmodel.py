@@ -22,12 +22,13 @@ CAPTURE = "_user_specified_name"  # of a captured tensor it is the tensor's id i
 def write(
     folder: Path,
     *,
+    clean: Callable[[tf.Tensor], tf.Tensor],
     logits: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     variables: Sequence[tf.Variable],
     tokenizer: WordPiece,
     labels: Sequence[str],
 ) -> None:
-    """Writes a SavedModel with tokenization inside and every weight once.
+    """Writes a SavedModel with cleaning and tokenization inside and every weight once.
 
     Signatures, the batch free in each:
 
@@ -42,6 +43,8 @@ def write(
 
     Args:
         folder: Where to write; made if missing.
+        clean: What happens to the texts first, string [batch] to string [batch]; in core
+            operations and constants, for no table of its own is tracked.
         logits: From token ids int32 [batch, time] and padding mask bool [batch, time] to
             float32 [batch, classes]; traceable at any batch and time.
         variables: What `logits` reads. Only these are tracked: an object that holds a Keras model
@@ -56,7 +59,7 @@ def write(
     names = list(labels)
 
     def score(text: tf.Tensor) -> tf.Tensor:
-        ids = tokenizer(text)
+        ids = tokenizer(clean(text))
         lengths = ids.row_lengths()
         # A layer may look at the first token, so there is one even where there are no rows.
         longest = tf.reduce_max(tf.concat([lengths, [1]], 0))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import linecache
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,6 +109,28 @@ def test_parameters_are_described_by_meaning() -> None:
     assert described(Path("a/b")) == "a/b"
     assert described(1) != described("1")
     assert described(nearest) != described(code_of)
+
+
+def test_file_that_a_module_names_counts(project: Path) -> None:
+    (project / "mystep.py").write_text(STEP + 'TEMPLATE = "page.html.jinja"\n')
+    (project / "page.html.jinja").write_text("one")
+    before = fingerprint()
+    (project / "page.html.jinja").write_text("two")
+    code._read.cache_clear()  # as in a new process
+    assert fingerprint() != before
+
+
+def test_function_without_a_file_counts_by_its_own_source() -> None:
+    def digests(source: str) -> dict[str, str]:
+        lines = [line + "\n" for line in source.splitlines()]
+        linecache.cache["<cell 1>"] = (len(source), None, lines, "<cell 1>")
+        space: dict[str, Any] = {"__name__": "notebook"}
+        exec(compile(source, "<cell 1>", "exec"), space)
+        return code_of(space["step"]).modules
+
+    before = digests("def step(out):\n    from textmill import errors\n")
+    assert before.keys() == {"notebook", "textmill.errors", "textmill"}
+    assert digests("def step(out):\n    from textmill import errors; return 1\n") != before
 
 
 def test_code_of_an_input_counts(project: Path) -> None:

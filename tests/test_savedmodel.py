@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 from textmill.artifact import Examples, Model, Saved, content, digest_files, write_json
+from textmill.components.cleaning import Cleaning
 from textmill.components.export import export
 from textmill.serving import savedmodel
 from textmill.serving.contract import check_contract
@@ -72,7 +74,7 @@ def test_weights_are_stored_once_and_tables_are_small(served: Path) -> None:
     assert size == sum(v.numpy().nbytes for v in variables)
     (data,) = (served / "variables").glob("variables.data-*")
     assert data.stat().st_size <= 1.05 * size + 4096
-    assert (served / "saved_model.pb").stat().st_size < 600_000
+    assert (served / "saved_model.pb").stat().st_size < 900_000
 
 
 def test_two_models_with_different_vocabularies_live_in_one_process(
@@ -118,7 +120,9 @@ def artifacts(folder: Path, texts: dict[str, list[str]]) -> Examples:
         (folder / split).mkdir(parents=True)
         table = pa.table({"review": pa.array(rows, pa.string())})
         pq.write_table(table, folder / split / "part-0.parquet")
-    write_json(folder / "schema.json", {"text": "review", "label": "y", "cleaning": {"nfc": True}})
+    write_json(
+        folder / "schema.json", {"text": "review", "label": "y", "cleaning": asdict(Cleaning())}
+    )
     return Examples(folder, "e" * 64)
 
 
@@ -145,6 +149,9 @@ def test_export_writes_a_model_that_keeps_the_contract(
         max_sequence_length=64,
     )
     classifier = keras_hub.models.BertTextClassifier(backbone, num_classes=3, preprocessor=None)
+    for variable in classifier.weights:
+        if len(variable.shape) > 1:  # as they begin, all texts score alike
+            variable.assign(variable * 20)
     monkeypatch.setattr(task, "load", lambda path: classifier)
     texts = [f"{'good film ' * (i % 40)}{SCRIPTS[i % len(SCRIPTS)]} {i}" for i in range(rows)]
     examples = artifacts(tmp_path / "examples", {"test": texts})
@@ -154,10 +161,10 @@ def test_export_writes_a_model_that_keeps_the_contract(
     assert manifest["task"] == "text_classification"
     assert manifest["labels"] == ["neg", "neu", "pos"]
     assert manifest["made_from"] == {"model": "d" * 64, "examples": "e" * 64}
-    assert manifest["cleaning"] == {"nfc": True}
+    assert manifest["cleaning"] == asdict(Cleaning())
     assert manifest["parameters"]["count"] == classifier.count_params()
     golden = [row["text"] for row in manifest["golden"]]
-    assert len(golden) == min(rows, 24) + 10
+    assert len(golden) == min(rows, 24) + 13
     assert set(golden[: min(rows, 24)]) <= set(texts)
     if rows:
         assert {min(map(len, texts)), max(map(len, texts))} <= set(map(len, golden))
@@ -179,6 +186,7 @@ def test_scores_of_a_real_model_equal_keras(minilm: Path, tmp_path: Path) -> Non
 
     savedmodel.write(
         tmp_path / "model",
+        clean=tf.identity,
         logits=lambda ids, mask: task.logits(classifier, ids, mask),
         variables=[v.value for v in classifier.weights],
         tokenizer=WordPiece(wordpiece_file, 256),

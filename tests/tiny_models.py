@@ -11,9 +11,12 @@ import tensorflow as tf
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from textmill.artifact import read_json, write_json
+from textmill.components.cleaning import Cleaning
+from textmill.components.cleaning_graph import clean_graph
 from textmill.serving import savedmodel
 from textmill.serving.wordpiece import WordPiece
 
+CLEANING = Cleaning()
 SCRIPTS = [
     "The quick brown fox doesn't jump over 13 lazy dogs; it sleeps!",
     "Le café était déjà fermé, hélas. Ça n'empêche pas l'œuvre d'être goûtée.",
@@ -103,6 +106,7 @@ def saved_model(
     logits: Callable[..., Any] | None = None,
     variables: Sequence[Any] | None = None,
     max_length: int = 24,
+    rules: Cleaning = CLEANING,
 ) -> Path:
     """Writes a model that keeps the contract, with a manifest, to `folder`."""
     file = folder.with_suffix(".tokenizer.json")
@@ -112,6 +116,7 @@ def saved_model(
     ours, weights = mean_of_embeddings(wordpiece.vocabulary_size)
     savedmodel.write(
         folder,
+        clean=lambda texts: clean_graph(texts, rules),
         logits=logits or ours,
         variables=weights if variables is None else [*weights, *variables],
         tokenizer=wordpiece,

@@ -9,12 +9,14 @@ import importlib.metadata
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
-# What calls components is not code of theirs, though a user's file may hold a component and its run.
+# What calls components is no code of theirs, though a user's file may hold a component and its run.
 _CALLERS = {"textmill.run", "textmill.plan", "textmill.cli", "textmill.pipelines.local"}
 # Distributions whose name differs from the module's. Asking importlib.metadata for the whole map
 # takes half a second, so the ones that we import ourselves are spelt out.
@@ -35,10 +37,10 @@ class Code:
     packages: dict[str, str] = field(default_factory=dict)
 
 
-def code_of(function: Callable[..., object]) -> Code:
-    """Returns the code that `function` depends on, found by reading, not by importing.
+def code_of(function: Callable[..., object] | ModuleType) -> Code:
+    """Returns the code behind a function, a class or a module, found by reading, not importing.
 
-    It follows the imports of the function's module (those inside functions too, those for type
+    It follows the imports of its module (those inside functions too, those for type
     checkers not) through every module of Textmill and of the user; an installed package counts
     with its version. Comments, layout and docstrings do not count.
 
@@ -47,19 +49,45 @@ def code_of(function: Callable[..., object]) -> Code:
         >>> code_of(nearest)
         Code(modules={'textmill.errors': '...'}, packages={})
     """
-    name = function.__module__
-    file = inspect.getsourcefile(inspect.unwrap(function))
-    if file is None:
-        raise TypeError(f"{function!r} has no source file to fingerprint")
-    code = Code()
-    _follow(name, Path(file), code)
+    if isinstance(function, ModuleType):
+        name = function.__name__
+    else:
+        name, function = function.__module__, inspect.unwrap(function)
+    code, file = Code(), _file_of(function)
+    if file.suffix == ".py" and file.is_file():
+        _follow(name, file, code)
+    else:
+        # Typed into a notebook or an interpreter: there is no module to read, but the function.
+        code.modules[name], imports = _digest(ast.parse(_source_of(function)), name, Path())
+        _follow_all(imports, code)
     return Code(dict(sorted(code.modules.items())), dict(sorted(code.packages.items())))
+
+
+def _file_of(function: Callable[..., object] | ModuleType) -> Path:
+    try:
+        return Path(inspect.getsourcefile(function) or "")
+    except TypeError:  # a class that was typed in
+        return Path()
+
+
+def _source_of(function: Callable[..., object] | ModuleType) -> str:
+    if inspect.isclass(function):
+        # inspect can find a method that was typed in, but not its class.
+        methods = [m for m in vars(function).values() if inspect.isfunction(m)]
+        # Those of a dataclass are generated, from "<string>".
+        written = [m for m in methods if m.__code__.co_filename != "<string>"]
+        return "\n".join(textwrap.dedent(inspect.getsource(m)) for m in written)
+    return textwrap.dedent(inspect.getsource(function))
 
 
 def _follow(name: str, file: Path, code: Code) -> None:
     if name in code.modules:
         return
     code.modules[name], imports = _read(name, file, file.stat().st_mtime_ns)
+    _follow_all(imports, code)
+
+
+def _follow_all(imports: tuple[str, ...], code: Code) -> None:
     for imported in imports:
         top = imported.partition(".")[0]
         if top in sys.stdlib_module_names or imported in _CALLERS:
@@ -80,8 +108,11 @@ def _read(name: str, file: Path, changed: int) -> tuple[str, tuple[str, ...]]:
 
     `changed`, the time of the file's last change, keeps a long session from reading an old answer.
     """
-    tree = ast.parse(file.read_bytes())
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    return _digest(ast.parse(file.read_bytes()), package, file)
+
+
+def _digest(tree: ast.Module, package: str, file: Path) -> tuple[str, tuple[str, ...]]:
     imports = tuple(dict.fromkeys(_imports(tree, package)))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -92,7 +123,8 @@ def _read(name: str, file: Path, changed: int) -> tuple[str, tuple[str, ...]]:
     for node in ast.walk(tree):
         # A file beside the module that it names, such as a template, is as good as code.
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if _FILE_NAME.fullmatch(node.value) and (beside := file.with_name(node.value)).is_file():
+            beside = file.parent / node.value
+            if _FILE_NAME.fullmatch(node.value) and file.name and beside.is_file():
                 digest.update(beside.read_bytes())
     return digest.hexdigest()[:16], imports
 

@@ -78,7 +78,7 @@ def recipe_of(component: Callable[..., None], *args: object, **kwargs: object) -
     bound.apply_defaults()
     inputs: dict[str, str] = {}
     parameters: dict[str, Any] = {}
-    codes = [code_of(component)]
+    codes = [code_of(component)]  # and that of whatever is handed in: no import leads there
     for name in list(signature.parameters)[1:]:
         value = bound.arguments[name]
         if isinstance(value, Artifact):
@@ -86,8 +86,8 @@ def recipe_of(component: Callable[..., None], *args: object, **kwargs: object) -
             continue
         if isinstance(value, Digestible):
             inputs[name] = value.digest()
-            codes.append(code_of(type(value)))  # it was chosen at run time: no import leads there
         parameters[name] = plain(value)
+        codes += map(code_of, _code_in(value))
     modules = {name: digest for code in codes for name, digest in code.modules.items()}
     packages = {name: version for code in codes for name, version in code.packages.items()}
     full_name = f"{component.__module__}.{component.__qualname__}"
@@ -114,12 +114,26 @@ def plain(value: object) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"type": type(value).__name__, **fields}
+    if inspect.ismodule(value):
+        return value.__name__
     if inspect.isfunction(value) or inspect.isclass(value):
-        code = code_of(value)
-        return {"function": value.__qualname__, **dataclasses.asdict(code)}
+        return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, Digestible):
         return repr(value)
     raise TypeError(
         f"a step was given {value!r} of type {type(value).__name__}, which has no stable "
         "description: give a plain value, a dataclass, a function, or an object with digest()"
     )
+
+
+def _code_in(value: object) -> Iterator[Any]:
+    """Yields the functions, classes and modules that a parameter brings with it."""
+    if isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from _code_in(item)
+    elif isinstance(value, Mapping):
+        yield from _code_in(list(value.values()))
+    elif inspect.isfunction(value) or inspect.isclass(value) or inspect.ismodule(value):
+        yield value
+    elif isinstance(value, Digestible) or dataclasses.is_dataclass(value):
+        yield type(value)

@@ -13,6 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from textmill.artifact import Artifact, content, digest_files
 from textmill.fingerprint import recipe_of
+from textmill.models.task import Task
 from textmill.run import Run, output_type
 
 A = TypeVar("A", bound=Artifact)
@@ -89,7 +90,7 @@ def _form_problems(component: Callable[..., None]) -> list[str]:
         if parameter.default is not parameter.empty and parameter.kind != parameter.KEYWORD_ONLY:
             problems.append(f"parameter {parameter.name} has a default: put it after a *")
     file = inspect.getsourcefile(component)
-    if file is not None and Path(file).is_file():
+    if file is not None and file.endswith(".py") and Path(file).is_file():
         for node in ast.parse(Path(file).read_bytes()).body:
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -99,6 +100,57 @@ def _form_problems(component: Callable[..., None]) -> list[str]:
                 for name in HEAVY.intersection(n.partition(".")[0] for n in names)
             ]
     return problems
+
+
+def check_task(task: Task) -> None:
+    """Trains a task on tiny data and says all that is wrong with it.
+
+    Args:
+        task: A module or an object with the functions of `textmill.models.task.Task`, for rows
+            of one text and one label.
+
+    Raises:
+        AssertionError: One line for each thing that is wrong.
+
+    Example:
+        >>> from textmill.models import text_classification
+        >>> check_task(text_classification)
+    """
+    import numpy as np
+
+    from textmill.components.evaluate import evaluate
+    from textmill.components.ingest import ingest
+    from textmill.components.sources.by_name import open_source
+    from textmill.components.tokenize import tokenize
+    from textmill.components.train import train
+    from textmill.models.preset import Scratch
+
+    folder = Path(tempfile.mkdtemp(prefix="textmill-check-"))
+    run, preset = Run(folder), Scratch("tiny", 300)
+    examples = run(ingest, open_source(str(tiny_reviews(folder))))
+    tokens = run(tokenize, examples, preset=preset, max_length=24)
+    trained = run(train, tokens, preset=preset, task=task, epochs=3, learning_rate=1e-3)
+    problems = []
+    with (trained.path / "history.csv").open() as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    if not losses[-1] < losses[0]:
+        problems.append(f"its loss does not fall in training: {losses}")
+
+    model = task.load(trained.path)
+    short, long = (np.array(ids, np.int32) for ids in ([[2, 9, 3]], [[2, 9, 3, 0, 0]]))
+    alone = np.asarray(task.logits(model, short, short > 0))
+    padded = np.asarray(task.logits(model, long, long > 0))
+    if alone.dtype != np.float32:
+        problems.append(f"its logits are {alone.dtype}, not float32")
+    if not np.allclose(alone, padded, atol=1e-5):
+        problems.append("padding changes its logits: does it use padding_mask?")
+    _, scores = task.decode(padded)
+    if len(scores) != 1 or not np.isfinite(scores).all():
+        problems.append(f"decode gives no finite scores for each row: {scores}")
+    if "accuracy" not in run(evaluate, trained, tokens, examples, task=task).metrics():
+        problems.append("its predictions can't be scored")
+    if problems:
+        raise AssertionError("\n".join(f"{task.NAME}: {problem}" for problem in problems))
 
 
 def tiny_reviews(folder: Path, rows: int = 240, *, seed: int = 0) -> Path:
