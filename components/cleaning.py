@@ -56,6 +56,10 @@ _UNUSUAL = (
 )
 WHITESPACE = rf"[ {_UNUSUAL}]{{2,}}|[{_UNUSUAL}]"
 
+# One pass may make work for another, but a text that is escaped more often than this is an attack:
+# without a limit, a request of a megabyte could keep a server busy for hours.
+PASSES = 8
+
 
 @dataclass(frozen=True)
 class Cleaning:
@@ -84,7 +88,8 @@ def clean(texts: pa.Array, rules: Cleaning) -> pa.Array:
         rules: What to do.
 
     Returns:
-        Strings of the same type [n], null where `texts` is. Cleaning them again changes nothing.
+        Strings of the same type [n], null where `texts` is. Cleaning them again changes nothing,
+        unless they were escaped more than `PASSES` times over.
 
     Example:
         >>> import pyarrow as pa
@@ -97,7 +102,9 @@ def clean(texts: pa.Array, rules: Cleaning) -> pa.Array:
     cleaned = _once(texts, rules)
     # One step may make work for another: "&amp;lt;p>" is first "&lt;p>", then "<p>", then gone.
     changed = pc.fill_null(pc.not_equal(cleaned, texts), False)
-    while pc.any(changed).as_py():
+    for _ in range(PASSES - 1):
+        if not pc.any(changed).as_py():
+            break
         before = cleaned.filter(changed)
         after = _once(before, rules)
         cleaned = pc.replace_with_mask(cleaned, changed, after)

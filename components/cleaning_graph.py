@@ -7,7 +7,7 @@ import sys
 from html.entities import html5
 from typing import TYPE_CHECKING
 
-from textmill.components.cleaning import CONTROL, TAGS, WHITESPACE, Cleaning
+from textmill.components.cleaning import CONTROL, PASSES, TAGS, WHITESPACE, Cleaning
 from textmill.components.normal_form import look_up, normalize, rules_of
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def clean_graph(texts: tf.Tensor, rules: Cleaning) -> tf.Tensor:
         again,
         (tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8"), tf.constant(True)),
         shape_invariants=(tf.TensorShape([None]), tf.TensorShape([])),
+        maximum_iterations=PASSES,
     )
     return cleaned
 

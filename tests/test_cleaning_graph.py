@@ -17,7 +17,7 @@ import tensorflow as tf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from textmill.components.cleaning import Cleaning, clean
+from textmill.components.cleaning import PASSES, Cleaning, clean
 from textmill.components.cleaning_graph import clean_graph
 from textmill.components.normal_form import CODES, rules_of
 from textmill.serving import savedmodel
@@ -172,3 +172,12 @@ def test_a_served_model_scores_what_training_saw(tmp_path: Path) -> None:
     ]
     found = model.signatures["classify"](inputs=tf.constant(records))["scores"].numpy()
     np.testing.assert_array_equal(found, plain)
+
+
+@pytest.mark.parametrize("times", [1, PASSES - 1, PASSES, PASSES + 1, 400])
+def test_text_escaped_many_times_costs_no_more_than_the_passes(times: int) -> None:
+    texts = ["&" + "amp;" * times, "plain"]
+    rules = Cleaning()
+    expected = clean(pa.array(texts), rules).to_pylist()
+    assert expected[0] == "&" + "amp;" * max(0, times - PASSES)
+    assert [t.decode() for t in clean_graph(tf.constant(texts), rules).numpy()] == expected
