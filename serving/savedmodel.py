@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from textmill.quiet import import_tensorflow
 from textmill.serving.wordpiece import WordPiece
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def write(
 
 def read(folder: Path) -> Any:
     """Returns `saved_model.pb` as a `SavedModel` message."""
+    import_tensorflow()
     from tensorflow.core.protobuf import saved_model_pb2
 
     return saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())

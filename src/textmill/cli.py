@@ -53,9 +53,9 @@ def run(
 
     began = time.monotonic()
     job = read_job(config, settings or ())
-    planned = job.plan(force=force or ())
-    _check_steps(force or (), [step.step for step in planned])
     console = Console()
+    planned = job.plan(force=force or ()) if force or dry_run else []
+    _check_steps(force or (), [step.step for step in planned])
     if dry_run:
         for step in planned:
             state = "hit " if step.hit else "miss"
