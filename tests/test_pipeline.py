@@ -21,7 +21,7 @@ from textmill.testing import tiny_reviews
 STEPS = ("ingest", "validate", "tokenize", "train", "evaluate", "export", "check", "push")
 
 
-def make_project(folder: Path, rows: int = 400) -> Path:
+def make_project(folder: Path, rows: int = 500) -> Path:
     folder.mkdir(exist_ok=True)
     tiny_reviews(folder, rows=rows)
     fast = "[train]\nepochs = 3\nlearning_rate = 0.003\ndeterministic = true\n"

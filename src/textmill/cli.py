@@ -47,24 +47,22 @@ def run(
     ] = False,
 ) -> None:
     """Take raw text to a pushed model; steps that nothing changed for come from the cache."""
-    from rich.console import Console
-
     from textmill.pipelines.local import read_job
 
     began = time.monotonic()
     job = read_job(config, settings or ())
-    console = Console()
     planned = job.plan(force=force or ()) if force or dry_run else []
     _check_steps(force or (), [step.step for step in planned])
     if dry_run:
         for step in planned:
             state = "hit " if step.hit else "miss"
-            console.print(
-                f"{state}  {step.step:<9} {'; '.join(step.reasons)}".rstrip(), markup=False
-            )
+            print(f"{state}  {step.step:<9} {'; '.join(step.reasons)}".rstrip())
         return
+    from rich.console import Console
+
     from textmill.display import duration, listener_for
 
+    console = Console()
     pushed = job.run(force=force or (), listener=listener_for(console))
     console.print(
         f"pushed {pushed.model_path} in {duration(time.monotonic() - began)}",
@@ -142,7 +140,7 @@ def lineage(
         return
     from rich.console import Console
 
-    Console(soft_wrap=True).print(tree_of(record))
+    Console().print(tree_of(record), highlight=False)
 
 
 @app.command()

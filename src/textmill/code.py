@@ -73,7 +73,7 @@ def _file_of(function: Callable[..., object] | ModuleType) -> Path:
 def _source_of(function: Callable[..., object] | ModuleType) -> str:
     if inspect.isclass(function):
         # inspect can find a method that was typed in, but not its class.
-        methods = [m for m in vars(function).values() if inspect.isfunction(m)]
+        methods = [inspect.unwrap(m) for m in vars(function).values() if inspect.isfunction(m)]
         # Those of a dataclass are generated, from "<string>".
         written = [m for m in methods if m.__code__.co_filename != "<string>"]
         return "\n".join(textwrap.dedent(inspect.getsource(m)) for m in written)
