@@ -13,5 +13,5 @@ exclude_patterns = ["_build"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-# Imported by the documented functions only when they are called.
-nitpicky = False
+default_role = "code"  # single backticks, as in Markdown
+napoleon_use_ivar = True  # attributes are told once

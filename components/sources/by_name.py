@@ -32,14 +32,12 @@ def open_source(
 ) -> Source:
     """Returns the source that a name stands for. Nothing but the list of files is read yet.
 
-    | name | rows |
-    |---|---|
-    | `*.csv`, `*.tsv`, `*.tab` | delimited text |
-    | `*.jsonl`, `*.ndjson`, `*.json` | one JSON object a line |
-    | `*.parquet` | Parquet |
-    | a folder | `<label>/*.txt`, a file a row; or else `<label>.txt`, a line a row |
-    | `*.txt` | `<label>.txt`, a line a row |
-    | `tfds:NAME` | a data set of tensorflow-datasets |
+    - `*.csv`, `*.tsv`, `*.tab`: delimited text
+    - `*.jsonl`, `*.ndjson`, `*.json`: one JSON object a line
+    - `*.parquet`: Parquet
+    - a folder: `<label>/*.txt`, a file a row; or else `<label>.txt`, a line a row
+    - `*.txt`: `<label>.txt`, a line a row
+    - `tfds:NAME`: a data set of tensorflow-datasets
 
     Text may be compressed: `reviews.csv.gz`. A pattern such as "data/*.csv" stands for all files
     that match it, sorted by name; "**" for folders at any depth.
