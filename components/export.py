@@ -11,6 +11,7 @@ from textmill.components.cleaning_graph import clean_graph
 from textmill.models import text_classification
 from textmill.models.task import Task
 from textmill.progress import advance
+from textmill.quiet import import_tensorflow
 from textmill.serving import savedmodel
 from textmill.serving.wordpiece import WordPiece
 
@@ -54,6 +55,12 @@ def export(
     Raises:
         UserError: If the tokenizer can't be put into a graph exactly.
     """
+    import_tensorflow()
+    import keras
+
+    # Keras counts up the names that it gives to layers, and they end up in the graph: one model
+    # must give the same bytes whatever this process did before.
+    keras.utils.clear_session()
     about = model.task()
     labels, max_length = about["labels"], about["max_length"]
     tokenizer = WordPiece(model.tokenizer_file, max_length)

@@ -9,6 +9,7 @@ copyright = "The Textmill authors"
 version = release = version_of("textmill")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
+smartquotes = False  # "" is a value, not a quotation
 exclude_patterns = ["_build"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"

@@ -24,7 +24,7 @@ Condition = Annotated[
 
 @dataclass(frozen=True, config=STRICT)
 class Clean:
-    """`[data.clean]`: what happens to a text before anything else; recorded with the examples.
+    """`[data.clean]`: what happens to a text before anything else, in training and when served.
 
     Attributes:
         html: Turn entities into characters and tags into a space.

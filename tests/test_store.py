@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 import steps
+from test_run import Heard
 from textmill.artifact import Examples
 from textmill.errors import UserError
 from textmill.lineage import descendants_of, lineage_of
@@ -94,8 +95,9 @@ def test_store_that_breaks_during_a_step_loses_no_work(tmp_path: Path) -> None:
         (out.path / "work").write_text("hours")
         database.write_text("this is no database any more, not by a long way" * 100)
 
-    with pytest.warns(UserWarning, match="was not recorded"):
-        made = Run(tmp_path / "w")(breaking)
+    heard = Heard()
+    made = Run(tmp_path / "w", listener=heard)(breaking)
+    assert "not recorded: lineage" in str(heard.said)
     assert (made.path / "work").read_text() == "hours"
 
 

@@ -8,7 +8,6 @@ import os
 import platform
 import time
 import typing
-import warnings
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -148,7 +147,7 @@ class Run:
                 store.record(record, self.workspace.path, error)
         except UserError as lost:
             # Hours of training are worth more than a row about them, and artifact.json has it.
-            warnings.warn(f"lineage of {record['path']} was not recorded: {lost}", stacklevel=2)
+            self.listener.warned(record["step"], f"not recorded: {lost.what}: {lost.received}")
 
 
 def output_type(component: Callable[Concatenate[A, P], None]) -> type[A]:
