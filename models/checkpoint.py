@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
+import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +15,8 @@ from textmill.models.preset import Preset, Scratch, unreachable
 
 if TYPE_CHECKING:
     import keras
+
+SPARE = 1 << 20  # bytes that a saved model takes beside its weights
 
 
 def load_backbone(preset: Preset | Scratch, *, vocabulary_size: int, dropout: float) -> keras.Model:
@@ -83,6 +88,7 @@ def save_classifier(
     # The optimizer is not saved, and its learning rate, a function, could not be.
     model.compile()
     model.preprocessor = _preprocessor(type(model), tokenizer_file, max_length)
+    _check_room(folder, sum(weight.numpy().nbytes for weight in model.weights))
     model.save_to_preset(str(folder))
     metadata = read_json(folder / "metadata.json")
     del metadata["date_saved"]
@@ -93,6 +99,12 @@ def vocabulary(tokenizer_file: Path) -> list[str]:
     """Returns the tokens of a `tokenizer.json` in the order of their ids."""
     ids: dict[str, int] = read_json(tokenizer_file)["model"]["vocab"]
     return sorted(ids, key=ids.__getitem__)
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    """Raises what the system would, before HDF5 can: a disk that fills up under it is a crash."""
+    if shutil.disk_usage(folder).free < needed + SPARE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def _preprocessor(classifier: Any, tokenizer_file: Path, max_length: int) -> Any:

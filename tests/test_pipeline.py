@@ -176,7 +176,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("free_kib", [0, 150, 2000, 12000])
+@pytest.mark.parametrize("free_kib", [0, 2000, 4500])
 def test_full_disk_is_told_and_leaves_nothing_half_written(small_disk: Path, free_kib: int) -> None:
     folder = make_project(small_disk / "project")
     filler = small_disk / "filler"

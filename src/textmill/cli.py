@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from textmill.errors import UserError
-
-if TYPE_CHECKING:
-    from sys import UnraisableHookArgs
-    from types import TracebackType
 
 app = typer.Typer(
     name="textmill",
@@ -26,10 +21,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-# h5py has no other way than these hooks to tell of a file that can't be closed, and tells it for
-# each object in the file. On a full disk one message is enough.
-FULL = "No space left on device"
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to run.")]
 ModelDir = Annotated[
@@ -183,34 +174,18 @@ def new(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; a user's mistake is one message on standard error."""
-    sys.excepthook, sys.unraisablehook = _excepthook, _unraisablehook
     try:
-        app(arguments, standalone_mode=True)
-        return
+        app(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        code = error.exit_code
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("stopped; finished steps are kept", file=sys.stderr)
-        code = 130
+        sys.exit(130)
     except BrokenPipeError:
         # The reader has gone, as `| head` does; keep Python from saying so at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    gc.collect()  # files that the error kept open are closed now, while the hooks are there
-    sys.exit(code)
-
-
-def _excepthook(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    if FULL not in str(error):
-        sys.__excepthook__(kind, error, trace)
-
-
-def _unraisablehook(failure: UnraisableHookArgs) -> None:
-    if FULL not in str(failure.exc_value):
-        sys.__unraisablehook__(failure)
+        sys.exit(0)
 
 
 def _lines(file: Path) -> Iterator[str]:

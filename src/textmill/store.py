@@ -155,6 +155,13 @@ def _reachable(url: str) -> Iterator[None]:
             "with a URL that begins with postgresql+psycopg://",
         ) from None
     except sa.exc.DBAPIError as error:
+        if "disk is full" in str(error.orig):
+            raise UserError(
+                "lineage: no space left on the disk",
+                expected=f"room for a few rows in {shown}",
+                received=str(error.orig),
+                fix="free some space; finished steps are kept",
+            ) from None
         raise UserError(
             f"lineage: the database at {shown} refused",
             expected="a database that this user may write to",
