@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from textmill.artifact import (
     write_json,
 )
 from textmill.errors import Refused, UserError, nearest, one_of
+from textmill.workspace import flush, flush_folder
 
 MANIFEST, LINEAGE = "assets.extra/manifest.json", "assets.extra/lineage.json"
 HOLDS = {
@@ -61,18 +61,21 @@ def push(
 
     Raises:
         Refused: If a rule of the contract failed, or a line of the gate does not hold.
-        UserError: If a metric is unknown, a line can't be read, or `to` is a file.
+        UserError: If a metric is unknown, a line can't be read, or `to` can't be
+            written.
     """
     _refuse(blessing, evaluation.metrics(), gate or {})
     base = Path(to)
-    if base.exists() and not base.is_dir():
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        (base / ".push.lock").touch()
+    except OSError as refused:
         raise UserError(
-            f"{to}: not a folder",
-            expected="a folder for numbered versions, or nothing yet",
-            received="a file",
-            fix="set push.to to a folder",
-        )
-    base.mkdir(parents=True, exist_ok=True)
+            f"push.to = {to}: nothing can be written there",
+            expected="a folder for numbered versions that this user may write to",
+            received=refused.strerror or str(refused),
+            fix="set push.to to another folder, or mend its permissions",
+        ) from None
     files = content(saved.path)
     digest = saved.digest or digest_files(files)
     # Whoever holds the lock is the only one pushing here: what drafts there are were left behind.
@@ -91,7 +94,7 @@ def push(
             except BaseException:
                 shutil.rmtree(draft, ignore_errors=True)
                 raise
-            _flush(base)
+            flush_folder(base)
     write_json(out.path / "pushed.json", {"path": str(base / str(version)), "version": version})
 
 
@@ -176,13 +179,4 @@ def _copy(saved: Saved, files: dict[str, Path], digest: str, draft: Path) -> Non
     write_json(draft / MANIFEST, saved.manifest() | {"saved_digest": digest})
     if (saved.path / RECORD).is_file():  # not where a model came from elsewhere than a run
         write_json(draft / LINEAGE, ancestry(saved.path))
-    for path in [*sorted(draft.rglob("*")), draft]:
-        _flush(path)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(draft)

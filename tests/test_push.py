@@ -148,10 +148,11 @@ def test_a_gate_that_makes_no_sense(tmp_path: Path, gate: dict[str, Any], says: 
     assert error.value.exit_code == 2
 
 
-def test_a_base_that_is_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("base", ["models", "models/below", "/proc/models"])
+def test_a_base_that_cannot_be_written(tmp_path: Path, base: str) -> None:
     (tmp_path / "models").write_text("x")
-    with pytest.raises(UserError, match="not a folder"):
-        pushed(saved(tmp_path / "work" / "saved"), tmp_path / "models")
+    with pytest.raises(UserError, match="nothing can be written there"):
+        pushed(saved(tmp_path / "work" / "saved"), tmp_path / base)
 
 
 def test_pushers_at_once_get_a_version_each(tmp_path: Path) -> None:
