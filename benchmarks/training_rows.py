@@ -31,7 +31,9 @@ def rate(model: Any, data: Any, steps: int) -> float:
     import keras
 
     ends: list[float] = []
-    note = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: ends.append(time.time()))
+    note = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: ends.append(time.time())
+    )
     model.fit(data, steps_per_epoch=steps + WARM, epochs=1, callbacks=[note], verbose=0)
     return BATCH * steps / (ends[-1] - ends[WARM - 1])
 
