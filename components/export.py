@@ -10,6 +10,7 @@ from textmill.components.cleaning import Cleaning, clean
 from textmill.components.cleaning_graph import clean_graph
 from textmill.models import text_classification
 from textmill.models.task import Task
+from textmill.models.tokenizer import read_tokenizer
 from textmill.progress import advance
 from textmill.quiet import import_tensorflow
 from textmill.serving import savedmodel
@@ -106,12 +107,9 @@ def _golden(
     """Returns the texts with the scores of the Keras model."""
     import numpy as np
     import pyarrow as pa
-    from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(model.tokenizer_file))
-    tokenizer.no_padding()
+    tokenizer = read_tokenizer(model.tokenizer_file)
     tokenizer.enable_truncation(model.task()["max_length"])
-    tokenizer.encode_special_tokens = True
     rows = []
     cleaned = clean(pa.array(texts, pa.string()), rules).to_pylist()
     for done, (text, seen) in enumerate(zip(texts, cleaned, strict=True)):
