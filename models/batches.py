@@ -1,97 +1,73 @@
-"""Batches of token ids: padded to their longest row, rows of like length together."""
+"""Batches of rows: rows of like length together, padded to the longest, and quickly made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textmill.artifact import Split, Tokens
+from textmill.models.rows import Rows as Rows
+from textmill.models.rows import read_rows as read_rows
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import tensorflow as tf
 
-    Ints = npt.NDArray[np.int32]
-    Places = npt.NDArray[np.int64]
+    from textmill.models.rows import Ints
+    from textmill.models.rows import Places as Places
 
 # Rows are sorted by length within so many batches of shuffled ones: enough to leave 2 % of padding
 # on short reviews, and few enough that which rows meet in a batch stays a matter of chance.
 WINDOW = 50
 
 
-@dataclass(frozen=True)
-class Rows:
-    """The token ids of a split, in memory: four bytes a token.
-
-    Attributes:
-        token_ids: int32 [tokens], all rows one behind the other.
-        starts: int64 [rows + 1]; row i is `token_ids[starts[i]:starts[i + 1]]`.
-        labels: int32 [rows].
-        places: int64 [rows], the row's place in the split of Examples.
-    """
-
-    token_ids: Ints
-    starts: Places
-    labels: Ints
-    places: Places
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def lengths(self) -> Places:
-        """Tokens of each row: int64 [rows]."""
-        return np.diff(self.starts)
-
-
-def read_rows(tokens: Tokens, split: Split) -> Rows:
-    """Returns the rows of a split."""
-    import tensorflow as tf
-
-    one = tf.io.FixedLenFeature([], tf.int64)
-    features = {"token_ids": tf.io.RaggedFeature(tf.int64), "label": one, "row": one}
-    parts: dict[str, list[Any]] = {"ids": [], "lengths": [], "label": [], "row": []}
-    records = tf.data.TFRecordDataset(tokens.shards(split)).batch(4096)
-    for batch in records.map(lambda r: tf.io.parse_example(r, features)):
-        parts["ids"].append(batch["token_ids"].values.numpy().astype(np.int32))
-        parts["lengths"].append(batch["token_ids"].row_lengths().numpy())
-        parts["label"].append(batch["label"].numpy())
-        parts["row"].append(batch["row"].numpy())
-    empty = np.zeros(0, np.int64)
-    return Rows(
-        token_ids=np.concatenate([empty.astype(np.int32), *parts["ids"]]),
-        starts=np.concatenate([[0], np.cumsum(np.concatenate([empty, *parts["lengths"]]))]),
-        labels=np.concatenate([empty, *parts["label"]]).astype(np.int32),
-        places=np.concatenate([empty, *parts["row"]]),
-    )
-
-
-def shuffled(lengths: Places, batch_size: int, *, seed: int, epoch: int) -> list[Places]:
+def shuffled(
+    lengths: Places,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+    tokens_per_batch: int | None = None,
+    window: int = WINDOW,
+) -> list[Places]:
     """Returns the batches of an epoch: every row once, in an order that only the arguments decide.
+
+    So a training goes on in the middle of an epoch with a slice of this list.
 
     Args:
         lengths: int64 [rows].
         batch_size: Rows a batch; the last of all may have fewer.
         seed: The run's seed.
         epoch: From 0; each has an order of its own.
+        tokens_per_batch: Rather than by `batch_size`, cut such that rows times longest row is at
+            most this: as many short rows, or as few long ones, as fill a device alike. A row that
+            is longer by itself is a batch of its own.
+        window: Batches' worth of shuffled rows within which like lengths are brought together.
+            1: batches of rows at random.
 
     Returns:
-        Row numbers, int64 [at most batch_size] a batch.
+        Row numbers, int64 [at most batch_size] a batch, the shortest row first.
 
     Example:
-        >>> [len(b) for b in shuffled(np.array([3, 9, 4, 8, 2]), 2, seed=0, epoch=0)]
+        >>> lengths = np.array([3, 9, 4, 8, 2])
+        >>> [len(b) for b in shuffled(lengths, 2, seed=0, epoch=0)]
         [1, 2, 2]
+        >>> [lengths[b].tolist() for b in shuffled(lengths, 2, seed=0, epoch=0, tokens_per_batch=9)]
+        [[2, 3], [9], [8], [4]]
     """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(lengths))
+    if tokens_per_batch is not None:
+        batch_size = max(1, tokens_per_batch * len(lengths) // max(1, int(lengths.sum())))
     batches: list[Places] = []
-    for start in range(0, len(order), WINDOW * batch_size):
-        window = order[start : start + WINDOW * batch_size]
-        batches += _cut(window[np.argsort(lengths[window], kind="stable")], batch_size)
+    for start in range(0, len(order), window * batch_size):
+        near = order[start : start + window * batch_size]
+        near = near[np.argsort(lengths[near], kind="stable")]
+        if tokens_per_batch is None:
+            batches += _cut(near, batch_size)
+        else:
+            batches += _cut_by_tokens(near, lengths[near], tokens_per_batch)
     return [batches[i] for i in random.permutation(len(batches))]
 
 
@@ -105,23 +81,59 @@ def by_length(lengths: Places, batch_size: int) -> list[Places]:
     return _cut(np.argsort(lengths, kind="stable"), batch_size)
 
 
-def padded(rows: Rows, batch: Places, inputs: Iterable[str]) -> dict[str, Ints]:
+def edges(histogram: Sequence[int], count: int) -> list[int]:
+    """Returns the widths to pad to, of which XLA compiles one program each, that waste the least.
+
+    Exact, by dynamic programming over the lengths that occur.
+
+    Args:
+        histogram: Rows of each length from 0, as `lengths` in `tokens.json`.
+        count: Widths at most.
+
+    Returns:
+        Lengths, ascending; the last is the longest that occurs. [] where there are no rows.
+
+    Example:
+        >>> edges([0, 0, 100, 1, 0, 100, 1], 2)
+        [2, 6]
+    """
+    widths = np.flatnonzero(histogram)
+    # rows[j]: rows of the j shortest lengths. best[j]: fewest positions, padding included, that
+    # these rows take with the widths given out so far, the last of which is widths[j - 1].
+    rows = np.concatenate([[0], np.cumsum(np.asarray(histogram, np.int64)[widths])])
+    best = np.where(rows == 0, 0.0, np.inf)
+    chosen = []
+    for _ in range(min(count, len(widths))):
+        taken = [best[: j + 1] + w * (rows[j + 1] - rows[: j + 1]) for j, w in enumerate(widths)]
+        chosen.append([int(np.argmin(each)) for each in taken])
+        best = np.array([np.inf, *(each.min() for each in taken)])
+    found, j = [], len(widths)
+    for before in reversed(chosen):
+        found.append(int(widths[j - 1]))
+        j = before[j - 1]
+    return found[::-1]
+
+
+def padded(
+    rows: Rows, batch: Places, inputs: Iterable[str], widths: Sequence[int] = ()
+) -> dict[str, Ints]:
     """Returns a batch as the model takes it.
 
     Args:
         rows: All rows.
         batch: Row numbers, int64 [batch].
         inputs: The model's inputs: of token_ids, padding_mask and segment_ids those it has.
+        widths: Pad to the first of these, ascending, that the longest row fits in; where there is
+            none, to the longest row.
 
     Returns:
-        int32 [batch, longest row] for each input.
+        int32 [batch, width] for each input.
     """
-    starts, lengths = rows.starts[batch], rows.lengths[batch]
-    column = np.arange(lengths.max())
-    mask = column < lengths[:, None]
-    # Beyond a row's end any token will do, as long as it exists: the mask puts a 0 there.
-    position = np.minimum(starts[:, None] + column, len(rows.token_ids) - 1)
-    token_ids = np.where(mask, rows.token_ids[position], 0).astype(np.int32)
+    starts, ends = rows.starts[batch], rows.starts[batch + 1]
+    parts = [rows.token_ids[i:j] for i, j in zip(starts.tolist(), ends.tolist(), strict=True)]
+    mask = np.arange(_width((ends - starts).max(), widths)) < (ends - starts)[:, None]
+    token_ids = np.zeros(mask.shape, np.int32)
+    token_ids[mask] = np.concatenate(parts)
     every = {
         "token_ids": token_ids,
         "padding_mask": mask.astype(np.int32),
@@ -130,52 +142,106 @@ def padded(rows: Rows, batch: Places, inputs: Iterable[str]) -> dict[str, Ints]:
     return {name: every[name] for name in inputs}
 
 
-def padding(lengths: Places, batches: list[Places]) -> float:
+def padding(lengths: Places, batches: Sequence[Places], widths: Sequence[int] = ()) -> float:
     """Returns the share of positions that hold no token, 0 to 1.
 
     Example:
         >>> padding(np.array([3, 1]), [np.array([0, 1])])
         0.333...
+        >>> padding(np.array([3, 1]), [np.array([0, 1])], widths=[2, 4])
+        0.5
     """
-    held = sum(int(lengths[b].max()) * len(b) for b in batches)
-    return 1 - int(lengths.sum()) / held if held else 0.0
+    held = sum(_width(lengths[b].max(), widths) * len(b) for b in batches)
+    return 1 - sum(int(lengths[b].sum()) for b in batches) / held if held else 0.0
+
+
+def dataset(
+    rows: Rows,
+    batches: Sequence[Places],
+    inputs: Iterable[str],
+    *,
+    pieces: int = 1,
+    widths: Sequence[int] = (),
+) -> tf.data.Dataset:
+    """Returns the batches as tensors, in their order, made ahead of whoever takes them.
+
+    Args:
+        rows: All rows.
+        batches: Row numbers, int64 [batch] each; none is empty.
+        inputs: As `padded` takes them.
+        pieces: Cut each batch into so many nearly equal pieces (into rows, where it has fewer),
+            which come one after the other: what fits in memory, for gradients that are summed.
+        widths: As `padded` takes them.
+
+    Returns:
+        Inputs by name, int32 [piece, width]; labels, int32 [piece]; and weights, float32 [piece]:
+        1 / rows of the whole batch. So the sum of weights times losses over the pieces of a batch,
+        and over the replicas among which they are shared, is the batch's mean loss.
+    """
+    import tensorflow as tf
+
+    names = list(inputs)
+    cut = [part for b in batches for part in np.array_split(b, min(pieces, len(b)))]
+    wholes = [len(b) for b in batches for _ in range(min(pieces, len(b)))]
+
+    def arrays(i: int) -> tuple[Any, ...]:
+        batch = cut[i]
+        weight = np.float32(1 / wholes[i])
+        return *padded(rows, batch, names, widths).values(), rows.labels[batch], weight
+
+    def tensors(i: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+        *found, labels, weight = tf.numpy_function(
+            arrays, [i], [tf.int32] * (len(names) + 1) + [tf.float32]
+        )
+        # Open dimensions, so that a new length does not trace the training step anew.
+        found = [tf.ensure_shape(each, [None, None]) for each in found]
+        labels = tf.ensure_shape(labels, [None])
+        return dict(zip(names, found, strict=True)), labels, tf.fill(tf.shape(labels), weight)
+
+    made = tf.data.Dataset.range(len(cut)).map(tensors, num_parallel_calls=2, deterministic=True)
+    return made.prefetch(8)
 
 
 def training(rows: Rows, batch_size: int, inputs: Iterable[str], *, seed: int) -> tf.data.Dataset:
     """Returns the input of `fit`: shuffled batches, epoch after epoch without end."""
-
-    def batches() -> Iterator[Places]:
-        for epoch in count():
-            yield from shuffled(rows.lengths, batch_size, seed=seed, epoch=epoch)
-
-    return _dataset(rows, list(inputs), batches)
-
-
-def validation(rows: Rows, batch_size: int, inputs: Iterable[str]) -> tf.data.Dataset:
-    """Returns the input of `evaluate`: every row once."""
     import tensorflow as tf
 
-    batches = by_length(rows.lengths, batch_size)
-    dataset = _dataset(rows, list(inputs), lambda: batches)
-    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
-
-
-def _dataset(
-    rows: Rows, inputs: list[str], batches: Callable[[], Iterable[Places]]
-) -> tf.data.Dataset:
-    import tensorflow as tf
+    names = list(inputs)
 
     def generate() -> Iterator[tuple[dict[str, Ints], Ints]]:
-        for batch in batches():
-            yield padded(rows, batch, inputs), rows.labels[batch]
+        for epoch in count():
+            for batch in shuffled(rows.lengths, batch_size, seed=seed, epoch=epoch):
+                yield padded(rows, batch, names), rows.labels[batch]
 
-    # Open dimensions, so that a new length does not trace the training step anew.
     signature = (
-        {name: tf.TensorSpec([None, None], tf.int32) for name in inputs},
+        {name: tf.TensorSpec([None, None], tf.int32) for name in names},
         tf.TensorSpec([None], tf.int32),
     )
     return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(4)
 
 
+def validation(rows: Rows, batch_size: int, inputs: Iterable[str]) -> tf.data.Dataset:
+    """Returns the input of `evaluate`: every row once."""
+    batches = by_length(rows.lengths, batch_size)
+    return dataset(rows, batches, inputs).map(lambda x, y, weights: (x, y))
+
+
 def _cut(order: Places, batch_size: int) -> list[Places]:
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+
+
+def _cut_by_tokens(order: Places, lengths: Places, tokens: int) -> list[Places]:
+    """Cuts rows, the shortest first, into the fewest batches that hold at most `tokens`."""
+    found, start = [], 0
+    while start < len(order):
+        # Rows behind one that is too long are longer, so the first that fails is the end.
+        most = max(1, tokens // max(1, int(lengths[start])))
+        ahead = lengths[start : start + most]
+        stop = start + max(1, int(np.sum(ahead * np.arange(1, len(ahead) + 1) <= tokens)))
+        found.append(order[start:stop])
+        start = stop
+    return found
+
+
+def _width(longest: int, widths: Sequence[int]) -> int:
+    return next((width for width in widths if width >= longest), int(longest))

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 SPARE = 1 << 20  # bytes that a saved model takes beside its weights
 
 
-def load_backbone(preset: Preset | Scratch, *, vocabulary_size: int, dropout: float) -> keras.Model:
+def load_backbone(
+    preset: Preset | Scratch, *, vocabulary_size: int, dropout: float, precision: str = "float32"
+) -> keras.Model:
     """Returns the encoder of a preset, or a new one with random weights.
 
     Args:
         preset: What to load.
         vocabulary_size: Tokens of a new model; a preset has its own.
         dropout: Share of activations that training drops, 0 to 1.
+        precision: Keras's dtype policy: what it computes in; its weights stay float32.
 
     Raises:
         UserError: The weights are missing, damaged, of a kind that KerasHub can't convert, or of
@@ -35,11 +38,14 @@ def load_backbone(preset: Preset | Scratch, *, vocabulary_size: int, dropout: fl
 
     if isinstance(preset, Scratch):
         return keras_hub.models.BertBackbone(
-            **preset.dimensions(), vocabulary_size=vocabulary_size, dropout=dropout
+            **preset.dimensions(),
+            vocabulary_size=vocabulary_size,
+            dropout=dropout,
+            dtype=precision,
         )
     _check_weights(preset)
     try:
-        return keras_hub.models.Backbone.from_preset(preset.name, dropout=dropout)
+        return keras_hub.models.Backbone.from_preset(preset.name, dropout=dropout, dtype=precision)
     except Exception as error:  # files that a user gave can be wrong in any way
         if not preset.local:
             raise unreachable(preset.name, error) from error
@@ -85,8 +91,6 @@ def save_classifier(
         tokenizer_file: The `tokenizer.json` that the model was trained with.
         max_length: Tokens a row at most.
     """
-    # The optimizer is not saved, and its learning rate, a function, could not be.
-    model.compile()
     model.preprocessor = _preprocessor(type(model), tokenizer_file, max_length)
     _check_room(folder, sum(weight.numpy().nbytes for weight in model.weights))
     model.save_to_preset(str(folder))

@@ -1,40 +1,48 @@
-"""How weights move: the learning rate over the steps, and AdamW in one pass over each weight."""
+"""How weights move: the learning rate over a training, and AdamW in one pass over each weight."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
+
+Decay = Literal["linear", "cosine", "polynomial", "constant"]
 
 
-def linear(step: Any, *, peak: float, warmup: int, total: int) -> Any:
-    """Returns the learning rate at `step`: up to `peak` over `warmup` steps, then down to 0.
+def learning_rate(progress: float, *, peak: float, warmup: float, decay: Decay) -> float:
+    """Returns the learning rate at `progress`: up to `peak` in a line, then down.
 
     Args:
-        step: Steps done; a number or a tensor.
+        progress: How much of the training is behind us, 0 to 1.
         peak: The highest learning rate.
-        warmup: Steps of the way up.
-        total: Steps in all.
+        warmup: Share of the training in which the rate rises.
+        decay: The way down, to 0: a line, half a wave of the cosine, or a parabola (a polynomial of
+            degree 2); "constant" stays at the peak.
 
-    Source: https://arxiv.org/abs/1810.04805, appendix A.2.
+    Source: https://arxiv.org/abs/1810.04805, appendix A.2 (linear);
+    https://arxiv.org/abs/1608.03983 (cosine).
 
     Example:
-        >>> [float(linear(s, peak=1.0, warmup=2, total=6)) for s in (0, 1, 2, 4, 6)]
+        >>> [learning_rate(p, peak=1.0, warmup=0.2, decay="linear") for p in (0, 0.1, 0.2, 0.6, 1)]
         [0.0, 0.5, 1.0, 0.5, 0.0]
     """
-    from keras import ops
+    if progress < warmup:
+        return peak * progress / warmup
+    left = max(1 - progress, 0) / (1 - warmup)
+    shapes = {
+        "linear": left,
+        "cosine": (1 + math.cos(math.pi * (1 - left))) / 2,
+        "polynomial": left**2,
+        "constant": 1.0,
+    }
+    return peak * shapes[decay]
 
-    step = ops.cast(step, "float32")
-    up = step / max(warmup, 1)
-    down = (total - step) / max(total - warmup, 1)
-    return peak * ops.clip(ops.where(step < warmup, up, down), 0.0, 1.0)
 
-
-def adamw(
-    model: keras.Model, *, peak: float, warmup: int, total: int, weight_decay: float
-) -> keras.optimizers.AdamW:
-    """Returns AdamW for a model, with the learning rate of `linear`.
+def adamw(model: keras.Model, *, weight_decay: float) -> keras.optimizers.AdamW:
+    """Returns AdamW for a model; whoever trains sets its `learning_rate` before each step.
 
     Norms and biases do not decay, as in BERT's own training. Given dense gradients, the numbers are
     those of `keras.optimizers.AdamW`; the update is one TensorFlow op instead of a dozen, each of
@@ -46,11 +54,7 @@ def adamw(
     import tensorflow as tf
     from keras import ops
 
-    optimizer: keras.optimizers.AdamW = keras.optimizers.AdamW(
-        # `iterations` belongs to the optimizer that this makes: it is read when a step is traced.
-        learning_rate=lambda: linear(optimizer.iterations, peak=peak, warmup=warmup, total=total),
-        weight_decay=weight_decay,
-    )
+    optimizer: keras.optimizers.AdamW = keras.optimizers.AdamW(0.0, weight_decay=weight_decay)
     optimizer.exclude_from_weight_decay(
         var_list=[v for v in model.trainable_variables if v.name in ("bias", "beta", "gamma")]
     )
@@ -78,4 +82,5 @@ def adamw(
 
     optimizer.update_step = update_step
     optimizer._apply_weight_decay = lambda variables: None  # update_step does it
+    optimizer.build(model.trainable_variables)
     return optimizer

@@ -27,10 +27,15 @@ class Task(Protocol):
         """Returns a model from token ids to logits, with a new head on `backbone`."""
 
     def loss(self) -> keras.losses.Loss:
-        """Returns what training makes small, from logits."""
+        """Returns what training makes small; its `call` gives a loss for each row of logits."""
 
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """Returns what is watched in training; the first one, higher is better, picks the epoch."""
+    def metrics(
+        self,
+        labels: npt.NDArray[np.int32],
+        logits: npt.NDArray[np.float32],
+        names: list[str],
+    ) -> dict[str, float]:
+        """Returns the figures of a validation; "loss" is one, and the first picks the epoch."""
 
     def decode(
         self, logits: npt.NDArray[np.float32]

@@ -23,9 +23,9 @@ def build(backbone: keras.Model, labels: list[str], *, dropout: float) -> keras.
     Source: https://arxiv.org/abs/1810.04805, section 4.1.
     """
     from textmill.models.checkpoint import classifier_class
-    from textmill.models.first_token import read_first_token_only
+    from textmill.models.quick_encoder import quicken
 
-    read_first_token_only(backbone)
+    quicken(backbone)
     return classifier_class(backbone)(backbone=backbone, num_classes=len(labels), dropout=dropout)
 
 
@@ -36,11 +36,21 @@ def loss() -> keras.losses.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def metrics() -> list[keras.metrics.Metric]:
-    """Returns the share of right labels."""
-    import keras
+def metrics(
+    labels: npt.NDArray[np.int32], logits: npt.NDArray[np.float32], names: list[str]
+) -> dict[str, float]:
+    """Returns accuracy, mean cross-entropy in nats, and macro-averaged f1, precision and recall.
 
-    return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+    Args:
+        labels: Label ids [rows].
+        logits: [rows, classes].
+        names: The labels' names, by id.
+    """
+    from textmill.models.metrics import classification_metrics
+
+    found = classification_metrics(labels.astype("int64"), *decode(logits), names)
+    wanted = ("accuracy", "loss", "f1_macro", "precision_macro", "recall_macro")
+    return {name: float(found[name]) for name in wanted}
 
 
 def decode(

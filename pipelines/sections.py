@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Interval
+from annotated_types import Ge, Interval
 from pydantic import StringConstraints
 from pydantic.dataclasses import dataclass
 
@@ -129,31 +129,6 @@ class Model:
             received="both" if self.preset else "neither",
             fix='write scratch = "mini" for a new model, or preset = "…" for trained weights',
         )
-
-
-@dataclass(frozen=True, config=STRICT)
-class Train:
-    """`[train]`: how it is trained.
-
-    Attributes:
-        epochs: Passes over the training rows.
-        batch_size: Rows a step.
-        learning_rate: Its peak, after warmup.
-        warmup: Share of the steps in which the learning rate rises.
-        weight_decay: Of AdamW, on matrices only.
-        early_stopping: Stop after so many epochs without a better one; None: never.
-        seed: Decides initial weights, order and dropout.
-        deterministic: Two runs give equal weights to the bit, at some cost in speed.
-    """
-
-    epochs: Annotated[int, Ge(1)] = 3
-    batch_size: Annotated[int, Ge(1)] = 32
-    learning_rate: Annotated[float, Gt(0)] = 5e-5
-    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.1
-    weight_decay: Annotated[float, Ge(0)] = 0.01
-    early_stopping: Annotated[int, Ge(1)] | None = None
-    seed: Annotated[int, Ge(0)] = 0
-    deterministic: bool = False
 
 
 @dataclass(frozen=True, config=STRICT)

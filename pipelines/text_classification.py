@@ -23,7 +23,8 @@ from textmill.components.tokenize import tokenize
 from textmill.components.train import train
 from textmill.components.validate import validate
 from textmill.config import STRICT
-from textmill.pipelines.sections import Condition, Data, Model, Push, Train
+from textmill.models.settings import Settings
+from textmill.pipelines.sections import Condition, Data, Model, Push
 from textmill.run import Runner
 
 
@@ -37,7 +38,7 @@ class Config:
         data: See `Data`.
         model: See `Model`.
         push: See `Push`.
-        train: See `Train`.
+        train: See `Settings`.
         gate: Metric -> condition such as ">= 0.8"; a model that fails one is not pushed.
         lineage: SQLAlchemy URL of the lineage store, default SQLite in the workspace.
     """
@@ -47,7 +48,7 @@ class Config:
     data: Data
     model: Model
     push: Push
-    train: Train = field(default_factory=Train)
+    train: Settings = field(default_factory=Settings)
     gate: dict[str, Condition] = field(default_factory=dict)
     lineage: str | None = None
 
@@ -71,9 +72,7 @@ def text_classification(run: Runner, config: Config) -> Pushed:
     )
     run(validate, examples)
     tokens = run(tokenize, examples, preset=preset, max_length=model.max_length)
-    trained = run(
-        train, tokens, preset=preset, dropout=model.dropout, **dataclasses.asdict(config.train)
-    )
+    trained = run(train, tokens, preset=preset, dropout=model.dropout, settings=config.train)
     evaluation = run(evaluate, trained, tokens, examples)
     saved = run(export, trained, examples)
     blessing = run(check, saved)

@@ -95,7 +95,7 @@ def test_dry_run_names_the_changed_value(project: Path) -> None:
     said = textmill("run", "textmill.toml", "--dry-run", "--set", "train.epochs=4", cwd=project)
     lines = said.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["hit"] * 3 + ["miss"] * 5
-    assert "parameter epochs: 3 -> 4" in lines[3]
+    assert "parameter settings.epochs: 3 -> 4" in lines[3]
 
 
 def test_lineage_leads_from_the_pushed_model_to_the_data(project: Path) -> None:
@@ -104,7 +104,7 @@ def test_lineage_leads_from_the_pushed_model_to_the_data(project: Path) -> None:
     for part in ("Saved", "train(", "epochs=3", "reviews.csv", "keras-hub 0.", "as above"):
         assert part in said.stdout
     tree = json.loads(textmill("lineage", "models", "--json", cwd=project).stdout)
-    assert tree["inputs"]["model"]["made_by"]["parameters"]["epochs"] == 3
+    assert tree["inputs"]["model"]["made_by"]["parameters"]["settings"]["epochs"] == 3
     (examples,) = (project / "runs" / "ingest").iterdir()
     said = textmill("lineage", examples, "--descendants", cwd=project)
     assert "Pushed" in said.stdout

@@ -209,3 +209,53 @@ def test_two_runs_at_once_share_one_execution(tmp_path: Path) -> None:
 
     with Store(f"sqlite:///{tmp_path / 'w' / 'lineage.db'}")._engine.connect() as db:
         assert len(db.execute(execution.select()).all()) == 1
+
+
+def test_what_a_failed_step_left_its_next_attempt_finds(tmp_path: Path) -> None:
+    def climb(out: Examples, *, top: int) -> None:
+        """Fails once a rung, and goes on from there."""
+        out.unfinished.mkdir(exist_ok=True)
+        rung = len(list(out.unfinished.iterdir()))
+        if rung < top:
+            (out.unfinished / str(rung)).touch()
+            raise RuntimeError(f"slipped at {rung}")
+        (out.path / "rungs").write_text(str(rung))
+
+    run = Run(tmp_path)
+    for rung in range(2):
+        with pytest.raises(RuntimeError, match=f"slipped at {rung}"):
+            run(climb, top=2)
+    assert (run(climb, top=2).path / "rungs").read_text() == "2"
+    assert [f.name for f in (tmp_path / "climb").iterdir()] == [run(climb, top=2).path.name]
+
+
+def test_unfinished_work_that_nobody_took_up_goes_in_the_end(tmp_path: Path) -> None:
+    def give_up(out: Examples, *, number: int) -> None:
+        """Leaves something and fails."""
+        out.unfinished.mkdir()
+        raise RuntimeError
+
+    run = Run(tmp_path)
+    for number in range(2):
+        with pytest.raises(RuntimeError):
+            run(give_up, number=number)
+    first, second = sorted((tmp_path / "give_up").iterdir())
+    a_month_ago = time.time() - 31 * 24 * 3600
+    os.utime(first, (a_month_ago, a_month_ago))
+    with pytest.raises(RuntimeError):
+        run(give_up, number=2)
+    assert not first.exists()
+    assert second.exists()
+
+
+def test_logs_are_kept_but_do_not_count(tmp_path: Path) -> None:
+    def note(out: Examples, *, name: str) -> None:
+        """Writes what is the same each time, and a log that is not."""
+        (out.path / "same").write_text("same")
+        (out.path / "logs").mkdir()
+        (out.path / "logs" / "times").write_text(name)
+
+    one, two = (Run(tmp_path)(note, name=name) for name in ("one", "two"))
+    assert one.path != two.path
+    assert one.digest == two.digest
+    assert (two.path / "logs" / "times").read_text() == "two"

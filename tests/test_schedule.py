@@ -1,21 +1,50 @@
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Any
+
 import numpy as np
 import pytest
 
-from textmill.models.schedule import adamw, linear
+from textmill.models.schedule import adamw, learning_rate
+
+DECAYS: list[Any] = ["linear", "cosine", "polynomial", "constant"]
 
 
-@pytest.mark.parametrize(("warmup", "total"), [(0, 10), (3, 10), (10, 10), (1, 1)])
-def test_the_learning_rate_is_a_straight_line_up_and_one_down(warmup: int, total: int) -> None:
-    corners = ([0, warmup, total], [0, 5e-5, 0]) if warmup else ([0, total], [5e-5, 0])
-    for step in range(total):
-        found = float(linear(step, peak=5e-5, warmup=warmup, total=total))
-        assert found == pytest.approx(np.interp(step, *corners), abs=1e-11)
+def rates(decay: Any, warmup: float) -> list[float]:
+    steps = np.linspace(0, 1, 101)
+    return [learning_rate(p, peak=5e-5, warmup=warmup, decay=decay) for p in steps]
 
 
-def test_it_stays_at_zero_beyond_the_end() -> None:
-    assert float(linear(99, peak=1.0, warmup=1, total=10)) == 0.0
+@pytest.mark.parametrize("warmup", [0.0, 0.3])
+@pytest.mark.parametrize("decay", DECAYS)
+def test_the_rate_falls_as_keras_own_schedules_do(decay: Any, warmup: float) -> None:
+    import keras
+
+    schedules = keras.optimizers.schedules
+    total = 1000.0
+    theirs = {
+        "linear": schedules.PolynomialDecay(5e-5, total, end_learning_rate=0.0, power=1.0),
+        "cosine": schedules.CosineDecay(5e-5, total),
+        "polynomial": schedules.PolynomialDecay(5e-5, total, end_learning_rate=0.0, power=2.0),
+        "constant": lambda step: 5e-5,
+    }[decay]
+    for share in (0.0, 0.2, 0.7, 1.0):
+        ours = learning_rate(warmup + share * (1 - warmup), peak=5e-5, warmup=warmup, decay=decay)
+        assert ours == pytest.approx(float(theirs(share * total)), abs=1e-11)
+
+
+@pytest.mark.parametrize("decay", DECAYS)
+def test_the_warmup_is_a_straight_line(decay: Any) -> None:
+    ours = rates(decay, 0.3)[:31]
+    np.testing.assert_allclose(ours, np.linspace(0, 5e-5, 31), atol=1e-11)
+
+
+@pytest.mark.parametrize("decay", DECAYS)
+def test_after_the_warmup_it_never_rises_nor_goes_below_zero(decay: Any) -> None:
+    after = rates(decay, 0.3)[30:]
+    assert all(a >= b >= 0 for a, b in pairwise(after))
+    assert learning_rate(1.7, peak=1.0, warmup=0.1, decay="linear") == 0.0
 
 
 def test_weights_move_as_with_keras_own_adamw() -> None:
@@ -38,8 +67,7 @@ def test_weights_move_as_with_keras_own_adamw() -> None:
     )
     plain.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     plain.build(theirs.trainable_variables)
-    fused = adamw(ours, peak=rate, warmup=0, total=40, weight_decay=0.1)
-    fused.build(ours.trainable_variables)
+    fused = adamw(ours, weight_decay=0.1)
     random = np.random.default_rng(0)
 
     @tf.function
@@ -48,7 +76,8 @@ def test_weights_move_as_with_keras_own_adamw() -> None:
         fused.apply([slices, *others], ours.trainable_variables)
         plain.apply([tf.convert_to_tensor(slices), *others], theirs.trainable_variables)
 
-    for _ in range(30):
+    for done in range(30):
+        fused.learning_rate = learning_rate(done / 40, peak=rate, warmup=0, decay="linear")
         values = tf.constant(random.normal(size=(9, 4)), tf.float32)
         others = [tf.constant(random.normal(size=v.shape), tf.float32) for v in ours.weights[1:]]
         step(tf.constant(random.integers(0, 20, 9)), values, others)
@@ -64,7 +93,8 @@ def test_norms_and_biases_do_not_decay() -> None:
     model = keras.Sequential(
         [keras.Input((4,)), keras.layers.Dense(4), keras.layers.LayerNormalization()]
     )
-    optimizer = adamw(model, peak=1.0, warmup=0, total=10, weight_decay=0.5)
+    optimizer = adamw(model, weight_decay=0.5)
+    optimizer.learning_rate = 1.0
     before = {v.name: v.numpy() for v in model.trainable_variables}
     for weight in model.trainable_variables:
         weight.assign(weight + 1)

@@ -12,12 +12,11 @@ import pytest
 from textmill.artifact import Model, Tokens, content, digest_files
 from textmill.components.tokenize import tokenize
 from textmill.components.train import train
-from textmill.errors import UserError
 from textmill.models import text_classification as task
 from textmill.models.batches import by_length, padded, read_rows
 from textmill.models.checkpoint import load_backbone
-from textmill.models.first_token import read_first_token_only
 from textmill.models.preset import Preset
+from textmill.models.settings import Settings
 from textmill.models.tokenizer import load_tokenizer, read_tokenizer
 from textmill.progress import listening
 from tiny_examples import SCRATCH, empty, make_examples, review_examples, trained
@@ -47,7 +46,8 @@ def small_tokens(folder: Path, rows: int = 48) -> Tokens:
 def test_it_learns_and_says_how_it_went() -> None:
     _, tokens, model = trained()
     epochs = history(model)
-    assert list(epochs[0]) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    scores = ["val_accuracy", "val_loss", "val_f1_macro", "val_precision_macro", "val_recall_macro"]
+    assert list(epochs[0]) == ["epoch", "loss", "accuracy", *scores, "learning_rate", "padding"]
     assert [row["epoch"] for row in epochs] == ["1", "2", "3", "4"]
     assert float(epochs[-1]["loss"]) < float(epochs[0]["loss"])
     best = max(float(row["val_accuracy"]) for row in epochs)
@@ -118,11 +118,12 @@ def test_deterministic_trainings_give_equal_bytes(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from textmill.artifact import Model, Tokens\n"
         "from textmill.components.train import train; from textmill.models.preset import Scratch\n"
+        "from textmill.models.settings import Settings\n"
         "for name, seed in (('one', 5), ('two', 5), ('other', 6)):\n"
         "    out = Path(sys.argv[1]) / name\n"
         "    out.mkdir()\n"
         "    train(Model(out), Tokens(Path(sys.argv[2])), preset=Scratch('tiny', 400),"
-        " epochs=2, batch_size=8, seed=seed, deterministic=True)\n"
+        " settings=Settings(epochs=2, batch_size=8, seed=seed, deterministic=True))\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path), str(tokens.path)]
     subprocess.run(command, check=True, capture_output=True)
@@ -148,8 +149,14 @@ def test_without_validation_rows_the_last_epoch_is_kept(tmp_path: Path) -> None:
     tokenize(tokens, make_examples(tmp_path / "x", train=rows), preset=SCRATCH)
     model = empty(Model, tmp_path / "model")
     with listening(heard, "train"):
-        train(model, tokens, preset=SCRATCH, epochs=2, batch_size=4, learning_rate=1e-3)
-    assert list(history(model)[0]) == ["epoch", "loss", "accuracy"]
+        train(
+            model,
+            tokens,
+            preset=SCRATCH,
+            settings=Settings(epochs=2, batch_size=4, learning_rate=1e-3),
+        )
+    columns = ["epoch", "loss", "accuracy", "learning_rate", "padding"]
+    assert list(history(model)[0]) == columns
     done, total, note = heard.notes[-1]
     assert done == total == 8
     assert note.startswith("epoch 2/2 loss 0.")
@@ -160,66 +167,6 @@ def test_early_stopping_stops(tmp_path: Path) -> None:
     model = empty(Model, tmp_path / "model")
     tokens = small_tokens(tmp_path)
     # A learning rate that moves nothing: no epoch is better than the first.
-    train(
-        model,
-        tokens,
-        preset=SCRATCH,
-        epochs=9,
-        batch_size=32,
-        learning_rate=1e-12,
-        early_stopping=2,
-    )
+    settings = Settings(epochs=9, batch_size=32, learning_rate=1e-12, early_stopping=2)
+    train(model, tokens, preset=SCRATCH, settings=settings)
     assert len(history(model)) == 3
-
-
-def test_a_loss_that_blows_up_is_an_error_with_the_learning_rate(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"the loss became nan in step(.|\n)*learning rate of"):
-        train(
-            empty(Model, tmp_path / "model"),
-            small_tokens(tmp_path),
-            preset=SCRATCH,
-            learning_rate=float("inf"),
-            warmup=0.0,
-        )
-
-
-def build(kind: str) -> Any:
-    import keras
-    import keras_hub
-
-    keras.utils.set_random_seed(0)
-    sizes = {"vocabulary_size": 30, "num_layers": 2, "num_heads": 2, "hidden_dim": 16}
-    return getattr(keras_hub.models, f"{kind}Backbone")(
-        **sizes, intermediate_dim=32, dropout=0.0, max_sequence_length=16
-    )
-
-
-@pytest.mark.parametrize("kind", ["Bert", "DistilBert", "Roberta"])
-def test_reading_the_first_token_only_changes_no_logit_and_no_gradient(kind: str) -> None:
-    import tensorflow as tf
-
-    from textmill.models.checkpoint import classifier_class
-
-    plain = build(kind)
-    stock = classifier_class(plain)(backbone=plain, num_classes=3, dropout=0.0)
-    backbone = build(kind)
-    ours = task.build(backbone, ["a", "b", "c"], dropout=0.0)
-    ours.set_weights(stock.get_weights())
-    ids = np.random.default_rng(0).integers(1, 30, (3, 7)).astype(np.int32)
-    mask = (np.arange(7) < np.array([[7], [4], [1]])).astype(np.int32)
-    found = []
-    for model in (ours, stock):
-        with tf.GradientTape() as tape:
-            logits = task.logits(model, ids * mask, mask)
-            loss = tf.reduce_sum(logits**2)
-        gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
-        found.append([logits, *map(tf.convert_to_tensor, gradients)])
-    assert len(found[0]) > 20
-    for a, b in zip(*found, strict=True):
-        np.testing.assert_allclose(a, b, atol=2e-5, rtol=1e-4)
-
-
-def test_other_encoders_are_left_alone() -> None:
-    import keras
-
-    assert not read_first_token_only(keras.Sequential())

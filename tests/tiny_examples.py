@@ -15,6 +15,7 @@ from textmill.artifact import SPLITS, Artifact, Examples, ExamplesSchema, Model,
 from textmill.components.tokenize import tokenize
 from textmill.components.train import train
 from textmill.models.preset import Scratch
+from textmill.models.settings import Settings
 from textmill.testing import tiny_reviews
 
 A = TypeVar("A", bound=Artifact)
@@ -72,5 +73,6 @@ def trained() -> tuple[Examples, Tokens, Model]:
     examples = review_examples(folder / "made", rows=400)
     tokens, model = empty(Tokens, folder / "tokens"), empty(Model, folder / "model")
     tokenize(tokens, examples, preset=SCRATCH, max_length=48)
-    train(model, tokens, preset=SCRATCH, epochs=4, batch_size=8, learning_rate=1e-3, dropout=0.0)
+    settings = Settings(epochs=4, batch_size=8, learning_rate=1e-3)
+    train(model, tokens, preset=SCRATCH, dropout=0.0, settings=settings)
     return examples, tokens, model

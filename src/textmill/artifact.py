@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 RECORD = "artifact.json"  # how the artifact was made; not part of its content
+LOGS = "logs"  # files with times in them, such as TensorBoard's; not part of the content either
+DRAFT = ".draft-"  # followed by the process that writes an artifact
+UNFINISHED = ".unfinished"
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -31,6 +34,15 @@ class Artifact:
 
     path: Path
     digest: str = ""
+
+    @property
+    def unfinished(self) -> Path:
+        """A folder that outlives a step that was killed: its next attempt finds what it left here.
+
+        It need not exist. `Run` removes it when the artifact is safe on the disk.
+        """
+        name = self.path.name.partition(DRAFT)[0]
+        return self.path.with_name(name + UNFINISHED)
 
     def damage(self) -> str | None:
         """Returns what is wrong with the files since they were written, or None.
@@ -138,7 +150,8 @@ class Model(Artifact):
 
     `keras_hub.models.TextClassifier.from_preset(path)` loads it. `textmill/task.json` holds the
     task's name, the labels and the maximum length, `textmill/tokenizer.json` the exact tokenizer,
-    `history.csv` the figures of every epoch.
+    `textmill/training.json` what was chosen for the machine. `history.csv` holds the figures of
+    every epoch, `learning_curve.png` draws them, and `logs/` is for TensorBoard.
     """
 
     def task(self) -> dict[str, Any]:
@@ -150,6 +163,30 @@ class Model(Artifact):
     def tokenizer_file(self) -> Path:
         """The tokenizer that the model was trained with."""
         return self.path / "textmill" / "tokenizer.json"
+
+
+class Tuned(Artifact):
+    """A search for parameters: `best.json`, `trials.csv`, two pictures, and `logs/` with times.
+
+    `trials.csv` has a row a trial: trial (from 1), status ("completed", "stopped" or "failed"), a
+    column for each parameter (empty where it did not count), the objective, best_epoch, epochs and
+    reason. `objective.png` shows the trials in their order, `parallel_coordinates.png` their
+    values. `tensorboard --logdir` reads `logs/`; `logs/times.csv` has the seconds of each trial.
+    """
+
+    def best(self) -> dict[str, Any]:
+        """Returns `best.json`: parameters by name, objective, value, trial and best_epoch."""
+        found: dict[str, Any] = read_json(self.path / "best.json")
+        return found
+
+
+class Parameters(Artifact):
+    """`parameters.json`: what a search found best, for `tokenize` and `train`."""
+
+    def values(self) -> dict[str, Any]:
+        """Returns the values by their keys in `[model]` and `[train]`."""
+        found: dict[str, Any] = read_json(self.path / "parameters.json")["parameters"]
+        return found
 
 
 class Evaluation(Artifact):
@@ -249,7 +286,8 @@ def ancestry(folder: Path) -> dict[str, Any]:
 def content(folder: Path) -> dict[str, Path]:
     """Returns relative name -> file of all that belongs to an artifact's content, sorted."""
     files = (f for f in folder.rglob("*") if f.is_file() and f != folder / RECORD)
-    return {f.relative_to(folder).as_posix(): f for f in sorted(files)}
+    own = (f for f in files if f.relative_to(folder).parts[0] != LOGS)
+    return {f.relative_to(folder).as_posix(): f for f in sorted(own)}
 
 
 def digest_files(files: dict[str, Path]) -> str:

@@ -52,7 +52,7 @@ class Recipe:
         """Yields, in words, what changed since the recipe `before` (as `asdict` gives it)."""
         for title, old, new in (
             ("input", before["inputs"], self.inputs),
-            ("parameter", before["parameters"], self.parameters),
+            ("parameter", flat(before["parameters"]), flat(self.parameters)),
             ("code", before["modules"], self.modules),
             ("package", before["packages"], self.packages),
         ):
@@ -124,6 +124,23 @@ def plain(value: object) -> Any:
         f"a step was given {value!r} of type {type(value).__name__}, which has no stable "
         "description: give a plain value, a dataclass, a function, or an object with digest()"
     )
+
+
+def flat(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns parameters with the fields of a dataclass among them as `parameter.field`.
+
+    Example:
+        >>> flat({"settings": {"type": "Settings", "epochs": 3}, "where": {"source": "imdb"}})
+        {'settings.epochs': 3, 'where': {'source': 'imdb'}}
+    """
+    found: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if isinstance(value, dict) and "type" in value:
+            inner = {key: item for key, item in value.items() if key != "type"}
+            found |= {f"{name}.{key}": item for key, item in flat(inner).items()}
+        else:
+            found[name] = value
+    return found
 
 
 def _code_in(value: object) -> Iterator[Any]:

@@ -12,6 +12,7 @@ from rich.tree import Tree
 from textmill.artifact import RECORD, ancestry, read_json, versions
 from textmill.display import duration
 from textmill.errors import UserError
+from textmill.fingerprint import flat
 
 EMBEDDED = Path("assets.extra") / "lineage.json"  # in a pushed model, so that it travels with it
 
@@ -85,7 +86,7 @@ def _add_inputs(tree: Tree, record: dict[str, Any], told: set[str]) -> Tree:
 
 def _title(name: str, record: dict[str, Any]) -> Text:
     here = record["environment"]
-    parameters = ", ".join(f"{key}={value!r}" for key, value in record["parameters"].items())
+    parameters = ", ".join(f"{key}={value!r}" for key, value in flat(record["parameters"]).items())
     packages = ", ".join(f"{key} {version}" for key, version in record["packages"].items())
     machine = f"{here['system']} {here['processor']}, {here['cores']} cores"
     return Text.assemble(

@@ -124,12 +124,14 @@ def check_task(task: Task) -> None:
     from textmill.components.tokenize import tokenize
     from textmill.components.train import train
     from textmill.models.preset import Scratch
+    from textmill.models.settings import Settings
 
     folder = Path(tempfile.mkdtemp(prefix="textmill-check-"))
     run, preset = Run(folder), Scratch("tiny", 300)
     examples = run(ingest, open_source(str(tiny_reviews(folder))))
     tokens = run(tokenize, examples, preset=preset, max_length=24)
-    trained = run(train, tokens, preset=preset, task=task, epochs=3, learning_rate=1e-3)
+    settings = Settings(epochs=3, learning_rate=1e-3)
+    trained = run(train, tokens, preset=preset, task=task, settings=settings)
     problems = []
     with (trained.path / "history.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]

@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from textmill.artifact import DRAFT, UNFINISHED, Artifact
 from textmill.errors import UserError
+
+KEEP_UNFINISHED = 30 * 24 * 3600.0  # seconds
 
 
 class Workspace:
@@ -57,7 +61,7 @@ class Workspace:
             UserError: The disk is full, or the workspace can't be written.
         """
         done = self.folder(step, key)
-        draft = done.with_name(f"{key}.draft-{os.getpid()}")
+        draft = done.with_name(f"{key}{DRAFT}{os.getpid()}")
         with _explained(self.path):
             try:
                 draft.mkdir(parents=True)
@@ -67,12 +71,18 @@ class Workspace:
                     shutil.rmtree(done)
                 draft.rename(done)
                 flush_folder(done.parent)
+                shutil.rmtree(Artifact(draft).unfinished, ignore_errors=True)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
 
     def sweep(self, step: str) -> None:
-        """Removes the drafts that killed runs left; one that a living run writes is locked."""
-        for draft in (self.path / step).glob("*.draft-*"):
+        """Removes what killed runs left: drafts, and unfinished work that nobody took up again.
+
+        What a living run writes is locked, and stays.
+        """
+        old = time.time() - KEEP_UNFINISHED
+        left = [f for f in (self.path / step).glob(f"*{UNFINISHED}") if f.stat().st_mtime < old]
+        for draft in [*(self.path / step).glob(f"*{DRAFT}*"), *left]:
             key = draft.name.partition(".")[0]
             try:
                 with self._lock(f"{step}-{key}", timeout=0):

@@ -1,0 +1,113 @@
+"""What a training is made of: rows in batches, a model on its devices, a step, a validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textmill.artifact import Tokens
+from textmill.models import devices
+from textmill.models.batches import by_length, dataset, edges, read_rows, shuffled
+from textmill.models.checkpoint import load_backbone, vocabulary
+from textmill.models.choices import choose
+from textmill.models.preset import Preset, Scratch
+from textmill.models.schedule import adamw
+from textmill.models.settings import Settings
+from textmill.models.step import Step
+from textmill.models.task import Task
+from textmill.progress import advance
+
+if TYPE_CHECKING:
+    from textmill.models.rows import Places
+
+XLA_WIDTHS = 8  # lengths to pad to, where each is a program of its own
+
+
+class Learner:
+    """Makes the parts of a training; holds the rows of both splits.
+
+    Args:
+        tokens: Rows and labels.
+        preset: The weights to begin with.
+        task: What is learned.
+        dropout: Share of activations to drop, 0 to 1.
+        settings: How.
+    """
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        preset: Preset | Scratch,
+        task: Task,
+        dropout: float,
+        settings: Settings,
+    ) -> None:
+        self.preset, self.task, self.dropout, self.settings = preset, task, dropout, settings
+        self.info = tokens.info()
+        self.words = len(vocabulary(tokens.tokenizer_file))
+        self.rows, self.held_out = read_rows(tokens, "train"), read_rows(tokens, "validation")
+        self.strategy = devices.distribution(settings.strategy)
+
+    def steps(self, epoch: int) -> int:
+        """Returns how many steps an epoch has."""
+        if self.settings.tokens_per_batch is None:
+            return math.ceil(len(self.rows) / self.settings.batch_size)
+        return len(self.batches(epoch))
+
+    def batches(self, epoch: int) -> list[Places]:
+        """Returns the row numbers of each of an epoch's batches."""
+        size, budget = self.settings.batch_size, self.settings.tokens_per_batch
+        seed = self.settings.seed
+        return shuffled(self.rows.lengths, size, seed=seed, epoch=epoch, tokens_per_batch=budget)
+
+    def data(self, step: Step, batches: list[Places], choices: dict[str, Any]) -> Iterator[Any]:
+        """Returns the batches for the devices, in as many pieces as memory asks for."""
+        # XLA compiles a program for each width, so that there must be few.
+        widths = edges(self.info["lengths"]["train"], XLA_WIDTHS) if choices["xla"] else ()
+        pieces = choices["accumulate"]
+        data = dataset(self.rows, batches, step.model.input, pieces=pieces, widths=widths)
+        return iter(self.strategy.experimental_distribute_dataset(data))
+
+    def build(self, precision: str, xla: bool) -> Step:
+        """Returns a step of a new model, the same one each time."""
+        import keras
+
+        keras.utils.set_random_seed(self.settings.seed)
+        with self.strategy.scope():
+            backbone = load_backbone(
+                self.preset,
+                vocabulary_size=self.words,
+                dropout=self.dropout,
+                precision=precision,
+            )
+            model = self.task.build(backbone, self.info["labels"], dropout=self.dropout)
+            optimizer = adamw(model, weight_decay=self.settings.weight_decay)
+        loss, clip_norm = self.task.loss(), self.settings.clip_norm
+        return Step(model, optimizer, loss, self.strategy, clip_norm=clip_norm, xla=xla)
+
+    def choices(self) -> dict[str, Any]:
+        """Returns what this machine is to train with, and says why."""
+        middle = np.argsort(self.rows.lengths)[len(self.rows) // 2 :][: self.settings.batch_size]
+        fixed = {"accumulate": self.settings.accumulate}
+
+        def trial(precision: str, xla: bool) -> Callable[[], object]:
+            step = self.build(precision, xla)
+            data = self.data(step, [middle] * (1 + devices.PROBE_STEPS), {**fixed, "xla": xla})
+            return lambda: step(data, 0.0, pieces=min(fixed["accumulate"], len(middle)))
+
+        found, why = choose(self.settings, trial)
+        if why:
+            advance(0, None, why)
+        return {**fixed, **found, "why": why}
+
+    def validate(self, step: Step) -> dict[str, float]:
+        """Returns the task's figures on the validation split."""
+        batches = by_length(self.held_out.lengths, self.settings.batch_size)
+        data = dataset(self.held_out, batches, step.model.input)
+        spread = iter(self.strategy.experimental_distribute_dataset(data))
+        logits = np.concatenate([step.score(spread) for _ in batches])
+        labels = self.held_out.labels[np.concatenate(batches)]
+        return self.task.metrics(labels, logits, self.info["labels"])
