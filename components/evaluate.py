@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from textmill.models.batches import Rows
+    from textmill.models.rows import Rows
 
 BATCH_SIZE = 64
 MISTAKES = 20
@@ -52,7 +52,7 @@ def evaluate(
     import numpy as np
     import pyarrow.parquet as pq
 
-    from textmill.models.batches import read_rows
+    from textmill.models.rows import read_rows
 
     rows, names = read_rows(tokens, "test"), tokens.info()["labels"]
     if not len(rows):

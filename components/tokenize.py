@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from textmill.artifact import SPLITS, Examples, Split, Tokens, TokensInfo, write_json
+from textmill.components.records import records
 from textmill.errors import UserError, nearest, one_of
 from textmill.models.preset import Preset, Scratch
+from textmill.models.token_ids import Encoded, TokenIds
 from textmill.models.tokenizer import load_tokenizer, train_tokenizer
 from textmill.progress import advance
 from textmill.quiet import import_tensorflow
 
 if TYPE_CHECKING:
-    import tensorflow as tf
+    import numpy.typing as npt
+    import pyarrow as pa
     from tokenizers import Tokenizer
 
+    Ints = npt.NDArray[np.int64]
+
 ROWS_PER_SHARD = 65_536
+BYTES = 4 << 20  # of text, or a row, are tokenized at a time
 
 
 def tokenize(
@@ -61,7 +69,7 @@ def tokenize(
         labels=labels, max_length=max_length, rows={}, tokens={}, truncated={}, lengths={}
     )
     for split in SPLITS:
-        _write_split(out, examples, split, tokenizer, info)
+        _write_split(out, examples, split, TokenIds(tokenizer, max_length), info)
     write_json(out.path / "tokens.json", info)
 
 
@@ -96,52 +104,60 @@ def _tokenizer(examples: Examples, preset: Preset | Scratch) -> Tokenizer:
 
 
 def _write_split(
-    out: Tokens, examples: Examples, split: Split, tokenizer: Tokenizer, info: TokensInfo
+    out: Tokens, examples: Examples, split: Split, token_ids: TokenIds, info: TokensInfo
 ) -> None:
     import tensorflow as tf
 
     (out.path / split).mkdir()
-    rows, longest = 0, info["max_length"]
-    lengths: Counter[int] = Counter()
-    truncated = 0
+    lengths = np.zeros(info["max_length"] + 1, np.int64)
+    row = truncated = 0
     writer: Any = None
-    for ids, label in _encoded(examples, split, tokenizer, info["labels"]):
-        if rows % ROWS_PER_SHARD == 0:
-            if writer:
-                writer.close()
-            writer = tf.io.TFRecordWriter(str(_shard(out.path / split, rows)))
-        if len(ids) > longest:
-            truncated += 1
-            ids = [*ids[: longest - 1], ids[-1]]
-        feature = {
-            "token_ids": _integers(ids),
-            "label": _integers([label]),
-            "row": _integers([rows]),
-        }
-        example = tf.train.Example(features=tf.train.Features(feature=feature))
-        writer.write(example.SerializeToString(deterministic=True))
-        lengths[len(ids)] += 1
-        rows += 1
-        if rows % 1000 == 0:
-            advance(rows, examples.schema()["rows"].get(split), split)
+    for encoded, labels in _encoded(examples, split, token_ids, info["labels"]):
+        for record in records(encoded.ids, encoded.starts, labels, row):
+            if row % ROWS_PER_SHARD == 0:
+                if writer:
+                    writer.close()
+                shard = f"part-{row // ROWS_PER_SHARD:05d}.tfrecord"
+                writer = tf.io.TFRecordWriter(str(out.path / split / shard))
+            writer.write(record)
+            row += 1
+        lengths += np.bincount(np.diff(encoded.starts), minlength=len(lengths))
+        truncated += encoded.truncated
+        advance(row, examples.schema()["rows"].get(split), split)
     if writer:
         writer.close()
-    info["rows"][split] = rows
-    info["tokens"][split] = sum(length * count for length, count in lengths.items())
+    info["rows"][split] = row
+    info["tokens"][split] = int(lengths @ np.arange(len(lengths)))
     info["truncated"][split] = truncated
-    info["lengths"][split] = [lengths[length] for length in range(longest + 1)]
+    info["lengths"][split] = lengths.tolist()
 
 
 def _encoded(
-    examples: Examples, split: Split, tokenizer: Tokenizer, labels: list[str]
-) -> Iterator[tuple[list[int], int]]:
+    examples: Examples, split: Split, token_ids: TokenIds, labels: list[str]
+) -> Iterator[tuple[Encoded, Ints]]:
+    """Yields token ids and label ids, a piece while a thread makes those of the next."""
+    ahead: deque[tuple[Future[Encoded], Ints]] = deque()
+    with ThreadPoolExecutor(1) as thread:
+        for texts, label_ids in _pieces(examples, split, labels):
+            ahead.append((thread.submit(token_ids, texts), label_ids))
+            if len(ahead) > 2:
+                encoding, its_labels = ahead.popleft()
+                yield encoding.result(), its_labels
+        for encoding, its_labels in ahead:
+            yield encoding.result(), its_labels
+
+
+def _pieces(examples: Examples, split: Split, labels: list[str]) -> Iterator[tuple[pa.Array, Ints]]:
+    """Yields texts with the ids of their labels, as many as are tokenized at a time."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     schema = examples.schema()
-    place = {name: i for i, name in enumerate(labels)}
     for batch in examples.batches(split, [schema["text"], schema["label"]]):
-        texts = batch.column(schema["text"]).to_pylist()
-        names = batch.column(schema["label"]).to_pylist()
-        unknown = sorted(set(names) - set(labels))
-        if unknown:
+        texts, names = batch.column(schema["text"]), batch.column(schema["label"])
+        ids = pc.index_in(names, pa.array(labels, pa.string()))
+        if ids.null_count:
+            unknown = sorted(set(names.to_pylist()) - set(labels))
             near = nearest(unknown[0], labels)
             raise UserError(
                 f"the {split} split has a label that no training row has",
@@ -149,15 +165,7 @@ def _encoded(
                 received=repr(unknown[0]),
                 fix=f"mend the label ({near!r}?)" if near else "add rows of it, or drop these rows",
             )
-        for encoding, name in zip(tokenizer.encode_batch(texts), names, strict=True):
-            yield encoding.ids, place[name]
-
-
-def _shard(folder: Path, first_row: int) -> Path:
-    return folder / f"part-{first_row // ROWS_PER_SHARD:05d}.tfrecord"
-
-
-def _integers(values: list[int]) -> tf.train.Feature:
-    import tensorflow as tf
-
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+        size = max(1, BYTES * batch.num_rows // batch.nbytes)
+        for start in range(0, batch.num_rows, size):
+            piece = slice(start, start + size)
+            yield texts[piece], ids[piece].to_numpy().astype(np.int64)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import count
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textmill.models.rows import Rows as Rows
-from textmill.models.rows import read_rows as read_rows
-
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from textmill.models.rows import Ints
-    from textmill.models.rows import Places as Places
+    from textmill.models.rows import Ints, Places, Rows
 
 # Rows are sorted by length within so many batches of shuffled ones: enough to leave 2 % of padding
 # on short reviews, and few enough that which rows meet in a batch stays a matter of chance.
@@ -200,30 +195,6 @@ def dataset(
 
     made = tf.data.Dataset.range(len(cut)).map(tensors, num_parallel_calls=2, deterministic=True)
     return made.prefetch(8)
-
-
-def training(rows: Rows, batch_size: int, inputs: Iterable[str], *, seed: int) -> tf.data.Dataset:
-    """Returns the input of `fit`: shuffled batches, epoch after epoch without end."""
-    import tensorflow as tf
-
-    names = list(inputs)
-
-    def generate() -> Iterator[tuple[dict[str, Ints], Ints]]:
-        for epoch in count():
-            for batch in shuffled(rows.lengths, batch_size, seed=seed, epoch=epoch):
-                yield padded(rows, batch, names), rows.labels[batch]
-
-    signature = (
-        {name: tf.TensorSpec([None, None], tf.int32) for name in names},
-        tf.TensorSpec([None], tf.int32),
-    )
-    return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(4)
-
-
-def validation(rows: Rows, batch_size: int, inputs: Iterable[str]) -> tf.data.Dataset:
-    """Returns the input of `evaluate`: every row once."""
-    batches = by_length(rows.lengths, batch_size)
-    return dataset(rows, batches, inputs).map(lambda x, y, weights: (x, y))
 
 
 def _cut(order: Places, batch_size: int) -> list[Places]:

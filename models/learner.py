@@ -10,10 +10,11 @@ import numpy as np
 
 from textmill.artifact import Tokens
 from textmill.models import devices
-from textmill.models.batches import by_length, dataset, edges, read_rows, shuffled
+from textmill.models.batches import by_length, dataset, edges, shuffled
 from textmill.models.checkpoint import load_backbone, vocabulary
 from textmill.models.choices import choose
 from textmill.models.preset import Preset, Scratch
+from textmill.models.rows import read_rows
 from textmill.models.schedule import adamw
 from textmill.models.settings import Settings
 from textmill.models.step import Step
@@ -85,7 +86,7 @@ class Learner:
             )
             model = self.task.build(backbone, self.info["labels"], dropout=self.dropout)
             optimizer = adamw(model, weight_decay=self.settings.weight_decay)
-        loss, clip_norm = self.task.loss(), self.settings.clip_norm
+        loss, clip_norm = self.task.loss, self.settings.clip_norm
         return Step(model, optimizer, loss, self.strategy, clip_norm=clip_norm, xla=xla)
 
     def choices(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Step:
     Args:
         model: From a dict of token ids and masks [rows, tokens] to logits [rows, …].
         optimizer: Built for the model.
-        loss: Its `call` gives a loss for each row.
+        loss: From labels and logits to a loss for each row [rows].
         strategy: The devices; model and optimizer were made in its scope.
         clip_norm: Longest gradient of all weights together; None: any.
         xla: Whether XLA compiles the step, a program for each shape of its input.
@@ -34,7 +34,7 @@ class Step:
         self,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
-        loss: keras.losses.Loss,
+        loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
         strategy: tf.distribute.Strategy,
         *,
         clip_norm: float | None = None,
@@ -108,7 +108,7 @@ class Step:
         variables = [v.value for v in self.model.trainable_variables]
         with tf.GradientTape() as tape:
             logits = self._logits(inputs, training=True)
-            losses = self._loss.call(labels, logits)
+            losses = self._loss(labels, logits)
             total = tf.reduce_sum(losses * weights)
         # Dense, because the rows that an embedding's gradient repeats count as their sum.
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(total, variables)]

@@ -26,8 +26,8 @@ class Task(Protocol):
     def build(self, backbone: keras.Model, labels: list[str], *, dropout: float) -> keras.Model:
         """Returns a model from token ids to logits, with a new head on `backbone`."""
 
-    def loss(self) -> keras.losses.Loss:
-        """Returns what training makes small; its `call` gives a loss for each row of logits."""
+    def loss(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """Returns what training makes small, for each row: float32 [rows]."""
 
     def metrics(
         self,

@@ -29,11 +29,16 @@ def build(backbone: keras.Model, labels: list[str], *, dropout: float) -> keras.
     return classifier_class(backbone)(backbone=backbone, num_classes=len(labels), dropout=dropout)
 
 
-def loss() -> keras.losses.Loss:
-    """Returns the cross-entropy of logits with label ids."""
+def loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Returns the cross-entropy of each row's logits with its label, in nats.
+
+    Args:
+        labels: int32 [rows].
+        logits: float32 [rows, classes].
+    """
     import keras
 
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
 
 def metrics(

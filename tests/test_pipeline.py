@@ -163,6 +163,28 @@ def test_run_killed_in_every_step_ends_like_an_undisturbed_one(
     assert digests(folder) == digests(project)
 
 
+@pytest.mark.slow
+def test_training_killed_inside_an_epoch_goes_on_to_the_same_model(
+    project: Path, tmp_path: Path
+) -> None:
+    folder = make_project(tmp_path / "killed")
+    often = ["--set", "train.checkpoint_steps=3"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "textmill.cli", "run", "textmill.toml", *often],
+        cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    while not list((folder / "runs" / "train").glob("*.unfinished/step-[0-9]")):
+        assert process.poll() is None, "it was over before it could be killed"
+        time.sleep(0.0005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    said = textmill("run", "textmill.toml", *often, cwd=folder)
+    assert said.returncode == 0, said.stderr
+    assert "train: warning: going on in epoch 1 after " in said.stdout
+    assert not list((folder / "runs" / "train").glob("*.unfinished"))
+    assert digests(folder) == digests(project)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 32 MiB of its own."""

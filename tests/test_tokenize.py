@@ -3,10 +3,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from textmill.artifact import SPLITS, Tokens, content, digest_files
 from textmill.components import tokenize as module
+from textmill.components.records import records as serialized
 from textmill.components.tokenize import tokenize
 from textmill.errors import UserError
 from textmill.models.preset import Preset
@@ -68,6 +72,40 @@ def test_long_splits_are_cut_into_shards_that_keep_the_order(
     tokenize(tokens, make_examples(tmp_path / "x", train=rows), preset=SCRATCH, max_length=16)
     assert len(tokens.shards("train")) == 3
     assert [row for _, _, row in records(tokens, "train")] == list(range(15))
+
+
+def test_how_much_is_tokenized_at_a_time_does_not_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = review_examples(tmp_path / "x", rows=40)
+    made = []
+    for size in (1, 500, 4 << 20):
+        monkeypatch.setattr(module, "BYTES", size)
+        made.append(empty(Tokens, tmp_path / str(size)))
+        tokenize(made[-1], examples, preset=SCRATCH)
+    assert len({digest_files(content(tokens.path)) for tokens in made}) == 1
+
+
+@given(
+    rows=st.lists(st.lists(st.integers(0, 2**31), min_size=1, max_size=200), max_size=5),
+    first_row=st.integers(0, 2**40),
+)
+def test_records_are_what_protobuf_writes(rows: list[list[int]], first_row: int) -> None:
+    import tensorflow as tf
+
+    expected = []
+    for i, ids in enumerate(rows):
+        example = tf.train.Example()
+        for name, values in {"row": [first_row + i], "token_ids": ids, "label": [i * 99]}.items():
+            example.features.feature[name].int64_list.value.extend(values)
+        expected.append(example.SerializeToString(deterministic=True))
+    found = serialized(
+        np.array([i for ids in rows for i in ids], np.int64),
+        np.cumsum([0, *map(len, rows)]),
+        np.arange(len(rows)) * 99,
+        first_row,
+    )
+    assert list(found) == expected
 
 
 def test_equal_examples_give_equal_bytes(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from textmill.artifact import Model, Tokens, content, digest_files
 from textmill.components.tokenize import tokenize
 from textmill.components.train import train
 from textmill.models import text_classification as task
-from textmill.models.batches import by_length, padded, read_rows
+from textmill.models.batches import by_length, padded
 from textmill.models.checkpoint import load_backbone
 from textmill.models.preset import Preset
+from textmill.models.rows import read_rows
 from textmill.models.settings import Settings
 from textmill.models.tokenizer import load_tokenizer, read_tokenizer
 from textmill.progress import listening
