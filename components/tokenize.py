@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textmill.artifact import SPLITS, Examples, Split, Tokens, TokensInfo, write_json
+from textmill.artifact import SPLITS, Examples, Parameters, Split, Tokens, TokensInfo, write_json
 from textmill.components.records import records
 from textmill.errors import UserError, nearest, one_of
 from textmill.models.preset import Preset, Scratch
+from textmill.models.search_point import Point, chosen
 from textmill.models.token_ids import Encoded, TokenIds
 from textmill.models.tokenizer import load_tokenizer, train_tokenizer
 from textmill.progress import advance
@@ -32,7 +33,12 @@ BYTES = 4 << 20  # of text, or a row, are tokenized at a time
 
 
 def tokenize(
-    out: Tokens, examples: Examples, *, preset: Preset | Scratch, max_length: int = 256
+    out: Tokens,
+    examples: Examples,
+    *,
+    preset: Preset | Scratch,
+    max_length: int = 256,
+    parameters: Parameters | None = None,
 ) -> None:
     """Writes the token ids of every split to `out`.
 
@@ -45,12 +51,15 @@ def tokenize(
         examples: The rows.
         preset: Whose tokenizer to take. For `Scratch` one is trained on the training split.
         max_length: Tokens a row at most, [CLS] and [SEP] counted.
+        parameters: What a search found best, in place of the two values above.
 
     Raises:
         UserError: The model has no positions for `max_length` tokens, the tokenizer does not fit
             the model, or a split has a label that the training split lacks.
     """
     import_tensorflow()
+    point = chosen(Point(preset, max_length), parameters)
+    preset, max_length = point.preset, point.max_length
     if max_length > preset.positions():
         raise UserError(
             f"max_length {max_length} is more than the model can read",

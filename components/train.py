@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import shutil
 
-from textmill.artifact import LOGS, Model, Tokens, write_json
+from textmill.artifact import LOGS, Model, Parameters, Tokens, write_json
 from textmill.models import text_classification
 from textmill.models.preset import Preset, Scratch
+from textmill.models.search_point import Point, chosen
 from textmill.models.settings import Settings
 from textmill.models.task import Task
 from textmill.quiet import import_tensorflow
@@ -21,6 +22,7 @@ def train(
     task: Task = text_classification,
     dropout: float = 0.1,
     settings: Settings = Settings(),
+    parameters: Parameters | None = None,
 ) -> None:
     """Trains a model on `tokens` and writes the best epoch's weights to `out`.
 
@@ -37,6 +39,7 @@ def train(
         task: What is learned: a module, or any object, that says what `Task` asks.
         dropout: Share of activations to drop, 0 to 1.
         settings: How to train.
+        parameters: What a search found best, in place of the values above.
 
     Raises:
         UserError: The preset can't be loaded, the loss became NaN, or memory does not suffice.
@@ -47,15 +50,16 @@ def train(
     from textmill.models.curves import draw
     from textmill.models.training import Training
 
+    info = tokens.info()
+    point = chosen(Point(preset, info["max_length"], dropout, settings), parameters)
     learned = Training(
         tokens,
-        preset=preset,
+        preset=point.preset,
         task=task,
-        dropout=dropout,
-        settings=settings,
+        dropout=point.dropout,
+        settings=point.settings,
         folder=out.unfinished,
     ).run()
-    info = tokens.info()
     save_classifier(
         learned.model,
         out.path,

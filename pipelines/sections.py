@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Interval
 from pydantic import StringConstraints
@@ -14,6 +14,10 @@ from textmill.components.sources.source import Source
 from textmill.config import STRICT
 from textmill.errors import UserError
 from textmill.models.preset import Preset, Scratch
+from textmill.models.search import Algorithm
+from textmill.models.search_code import find_code
+from textmill.models.search_space import read_space
+from textmill.models.settings import Duration
 
 Share = Annotated[float, Interval(gt=0, lt=1)]
 # Read again by `push`; a typo should not wait until the model is trained.
@@ -129,6 +133,54 @@ class Model:
             received="both" if self.preset else "neither",
             fix='write scratch = "mini" for a new model, or preset = "…" for trained weights',
         )
+
+
+@dataclass(frozen=True, config=STRICT)
+class Tune:
+    """`[tune]`: a search for better values of `[train]` and `[model]` before the training.
+
+    Attributes:
+        space: Key of `[train]` or `[model]` -> the values to try.
+        algorithm: "bayesian", "random", "grid", or "hyperband", which deals out the epochs itself.
+        objective: What to make good: val_accuracy, val_loss, val_f1_macro, val_precision_macro,
+            val_recall_macro, accuracy or loss. A loss is made small.
+        trials: How many at most.
+        budget: How long the search may take, such as "30m"; the trial that runs then ends with its
+            epoch.
+        rows: Training rows that a trial sees, drawn at random; None: all.
+        seed: Decides what is proposed.
+        hypermodel: A function of yours that makes the models, as "file.py:name" or
+            "package.module:name".
+        tuner: A subclass of `keras_tuner.Tuner` of yours, named likewise.
+    """
+
+    space: dict[str, dict[str, Any]] = field(default_factory=dict)
+    algorithm: Algorithm = "bayesian"
+    objective: str = "val_accuracy"
+    trials: Annotated[int, Ge(1)] = 20
+    budget: Duration | None = None
+    rows: Annotated[int, Ge(1)] | None = None
+    seed: Annotated[int, Ge(0)] = 0
+    hypermodel: str | None = None
+    tuner: str | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Returns the section as `tune` takes it.
+
+        Raises:
+            UserError: A key or a value of the space, or the name of your code, is not right.
+        """
+        names = {"hypermodel": self.hypermodel, "tuner": self.tuner}
+        code = {key: find_code(n, key=f"tune.{key}") for key, n in names.items() if n is not None}
+        given = {key: getattr(self, key) for key in _SEARCH}
+        return {
+            "space": read_space(self.space, own_names=self.hypermodel is not None),
+            **given,
+            **code,
+        }
+
+
+_SEARCH = ("algorithm", "objective", "trials", "budget", "rows", "seed")
 
 
 @dataclass(frozen=True, config=STRICT)

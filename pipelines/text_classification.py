@@ -13,6 +13,7 @@ from dataclasses import field
 from pydantic.dataclasses import dataclass
 
 from textmill.artifact import Pushed
+from textmill.components.best import best
 from textmill.components.check import check
 from textmill.components.cleaning import Cleaning
 from textmill.components.evaluate import evaluate
@@ -21,10 +22,11 @@ from textmill.components.ingest import ingest
 from textmill.components.push import push
 from textmill.components.tokenize import tokenize
 from textmill.components.train import train
+from textmill.components.tune import tune
 from textmill.components.validate import validate
 from textmill.config import STRICT
 from textmill.models.settings import Settings
-from textmill.pipelines.sections import Condition, Data, Model, Push
+from textmill.pipelines.sections import Condition, Data, Model, Push, Tune
 from textmill.run import Runner
 
 
@@ -39,6 +41,7 @@ class Config:
         model: See `Model`.
         push: See `Push`.
         train: See `Settings`.
+        tune: See `Tune`; without it the values of `train` and `model` are taken as they are.
         gate: Metric -> condition such as ">= 0.8"; a model that fails one is not pushed.
         lineage: SQLAlchemy URL of the lineage store, default SQLite in the workspace.
     """
@@ -49,6 +52,7 @@ class Config:
     model: Model
     push: Push
     train: Settings = field(default_factory=Settings)
+    tune: Tune | None = None
     gate: dict[str, Condition] = field(default_factory=dict)
     lineage: str | None = None
 
@@ -71,8 +75,29 @@ def text_classification(run: Runner, config: Config) -> Pushed:
         conflicts=data.conflicts,
     )
     run(validate, examples)
-    tokens = run(tokenize, examples, preset=preset, max_length=model.max_length)
-    trained = run(train, tokens, preset=preset, dropout=model.dropout, settings=config.train)
+    parameters = None
+    if config.tune:
+        tuned = run(
+            tune,
+            examples,
+            preset=preset,
+            max_length=model.max_length,
+            dropout=model.dropout,
+            settings=config.train,
+            **config.tune.arguments(),
+        )
+        parameters = run(best, tuned)
+    tokens = run(
+        tokenize, examples, preset=preset, max_length=model.max_length, parameters=parameters
+    )
+    trained = run(
+        train,
+        tokens,
+        preset=preset,
+        dropout=model.dropout,
+        settings=config.train,
+        parameters=parameters,
+    )
     evaluation = run(evaluate, trained, tokens, examples)
     saved = run(export, trained, examples)
     blessing = run(check, saved)
