@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Any, cast
+from typing import Any
 
 from textmill.artifact import Examples, Model, Saved, write_json
 from textmill.components.cleaning import Cleaning, clean
@@ -35,7 +35,11 @@ STRANGE = [
 
 
 def export(
-    out: Saved, model: Model, examples: Examples, *, task: Task = text_classification
+    out: Saved,
+    model: Model,
+    examples: Examples | None = None,
+    *,
+    task: Task = text_classification,
 ) -> None:
     """Write `model` to `out` as a SavedModel, with a manifest that says what it should answer.
 
@@ -49,8 +53,8 @@ def export(
     Args:
         out: Where to write.
         model: What was trained.
-        examples: Where the golden rows come from: the shortest and the longest text of the test
-            split, and some in between.
+        examples: Where golden rows come from: the shortest and the longest text of the test split,
+            and some in between. Without them there are strange texts alone.
         task: What the model learned, as `train` was told.
 
     Raises:
@@ -66,8 +70,7 @@ def export(
     labels, max_length = about["labels"], about["max_length"]
     tokenizer = WordPiece(model.tokenizer_file, max_length)
     network = task.load(model.path)
-    schema = examples.schema()
-    rules = Cleaning(**cast("dict[str, Any]", schema["cleaning"]))
+    rules = Cleaning(**about["cleaning"])
     savedmodel.write(
         out.path,
         clean=lambda texts: clean_graph(texts, rules),
@@ -81,18 +84,21 @@ def export(
         "task": about["task"],
         "labels": labels,
         "max_length": max_length,
-        "cleaning": schema["cleaning"],
-        "made_from": {"model": model.digest, "examples": examples.digest},
+        "cleaning": about["cleaning"],
+        "made_from": {"model": model.digest} | ({"examples": examples.digest} if examples else {}),
         "versions": {name: version(name) for name in ("textmill", "keras", "tensorflow")},
         **savedmodel.describe(out.path),
-        "golden": _golden(task, network, model, _texts(examples, schema["text"]), rules),
+        "golden": _golden(task, network, model, _texts(examples), rules),
     }
     write_json(out.path / "assets.extra" / "manifest.json", manifest)
 
 
-def _texts(examples: Examples, column: str) -> list[str]:
+def _texts(examples: Examples | None) -> list[str]:
     """Returns texts of all lengths from the test split, then strange ones."""
-    texts = examples.table("test", [column])[column].to_pylist()
+    texts = []
+    if examples:
+        column = examples.schema()["text"]
+        texts = examples.table("test", [column])[column].to_pylist()
     texts.sort(key=lambda text: (len(text), text))
     last = len(texts) - 1
     # Whole numbers only: the same places whatever the machine.

@@ -40,7 +40,7 @@ def push(
     out: Pushed,
     saved: Saved,
     blessing: Blessing,
-    evaluation: Evaluation,
+    evaluation: Evaluation | None = None,
     *,
     to: str,
     gate: Mapping[str, str] | None = None,
@@ -55,7 +55,7 @@ def push(
         out: Where `pushed.json` goes.
         saved: The model.
         blessing: What `check` found.
-        evaluation: The metrics that `gate` speaks of.
+        evaluation: The metrics that `gate` speaks of; None where nothing was measured.
         to: The base folder, "models/reviews" for example; made if missing.
         gate: Metric -> what it must be: {"accuracy": ">= 0.8", "per_class.pos.recall": "> 0.7"}.
 
@@ -64,7 +64,7 @@ def push(
         UserError: If a metric is unknown, a line can't be read, or `to` can't be
             written.
     """
-    _refuse(blessing, evaluation.metrics(), gate or {})
+    _refuse(blessing, evaluation.metrics() if evaluation else {}, gate or {})
     base = Path(to)
     try:
         base.mkdir(parents=True, exist_ok=True)

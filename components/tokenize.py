@@ -73,9 +73,14 @@ def tokenize(
     names = chain.from_iterable(
         batch.column(label).unique().to_pylist() for batch in examples.batches("train", [label])
     )
-    labels = sorted(set(names))
     info = TokensInfo(
-        labels=labels, max_length=max_length, rows={}, tokens={}, truncated={}, lengths={}
+        labels=sorted(set(names)),
+        max_length=max_length,
+        cleaning=examples.schema()["cleaning"],
+        rows={},
+        tokens={},
+        truncated={},
+        lengths={},
     )
     for split in SPLITS:
         _write_split(out, examples, split, TokenIds(tokenizer, max_length), info)
@@ -100,16 +105,7 @@ def _tokenizer(examples: Examples, preset: Preset | Scratch) -> Tokenizer:
         return train_tokenizer(
             _TrainingTexts(examples), preset.vocabulary_size, lowercase=preset.lowercase
         )
-    tokenizer = load_tokenizer(preset)
-    room = preset.vocabulary_size()
-    if room is not None and tokenizer.get_vocab_size() > room:
-        raise UserError(
-            f"{preset.name}: the tokenizer is not this model's",
-            expected=f"at most {room} tokens, the rows of the model's embedding",
-            received=f"{tokenizer.get_vocab_size()} tokens",
-            fix="take the tokenizer's files from the same place as the weights",
-        )
-    return tokenizer
+    return load_tokenizer(preset)
 
 
 def _write_split(

@@ -69,7 +69,12 @@ def train(
     ours = out.path / "textmill"
     write_json(
         ours / "task.json",
-        {"task": task.NAME, "labels": info["labels"], "max_length": info["max_length"]},
+        {
+            "task": task.NAME,
+            "labels": info["labels"],
+            "max_length": info["max_length"],
+            "cleaning": info["cleaning"],
+        },
     )
     write_json(ours / "training.json", learned.facts)
     shutil.copyfile(tokens.tokenizer_file, out.tokenizer_file)

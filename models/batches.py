@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from textmill.models.adaptation import Floats
     from textmill.models.rows import Ints, Places, Rows
 
 # Rows are sorted by length within so many batches of shuffled ones: enough to leave 2 % of padding
@@ -157,6 +158,7 @@ def dataset(
     *,
     pieces: int = 1,
     widths: Sequence[int] = (),
+    class_weights: Floats | None = None,
 ) -> tf.data.Dataset:
     """Returns the batches as tensors, in their order, made ahead of whoever takes them.
 
@@ -167,31 +169,34 @@ def dataset(
         pieces: Cut each batch into so many nearly equal pieces (into rows, where it has fewer),
             which come one after the other: what fits in memory, for gradients that are summed.
         widths: As `padded` takes them.
+        class_weights: How much a row of each label counts, float32 [classes]; None: all alike.
 
     Returns:
         Inputs by name, int32 [piece, width]; labels, int32 [piece]; and weights, float32 [piece]:
-        1 / rows of the whole batch. So the sum of weights times losses over the pieces of a batch,
-        and over the replicas among which they are shared, is the batch's mean loss.
+        what a row counts, as a share of its whole batch. So the sum of weights times losses over
+        the pieces of a batch, and over the replicas among which they are shared, is the batch's
+        mean loss.
     """
     import tensorflow as tf
 
     names = list(inputs)
     cut = [part for b in batches for part in np.array_split(b, min(pieces, len(b)))]
-    wholes = [len(b) for b in batches for _ in range(min(pieces, len(b)))]
+    counts = np.ones(int(rows.labels.max(initial=0)) + 1, np.float32)
+    counts = counts if class_weights is None else class_weights
+    sums = [counts[rows.labels[b]].sum() for b in batches for _ in range(min(pieces, len(b)))]
 
     def arrays(i: int) -> tuple[Any, ...]:
-        batch = cut[i]
-        weight = np.float32(1 / wholes[i])
-        return *padded(rows, batch, names, widths).values(), rows.labels[batch], weight
+        labels = rows.labels[cut[i]]
+        return *padded(rows, cut[i], names, widths).values(), labels, counts[labels] / sums[i]
 
     def tensors(i: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
-        *found, labels, weight = tf.numpy_function(
+        *found, labels, weights = tf.numpy_function(
             arrays, [i], [tf.int32] * (len(names) + 1) + [tf.float32]
         )
         # Open dimensions, so that a new length does not trace the training step anew.
         found = [tf.ensure_shape(each, [None, None]) for each in found]
-        labels = tf.ensure_shape(labels, [None])
-        return dict(zip(names, found, strict=True)), labels, tf.fill(tf.shape(labels), weight)
+        labels, weights = tf.ensure_shape(labels, [None]), tf.ensure_shape(weights, [None])
+        return dict(zip(names, found, strict=True)), labels, weights
 
     made = tf.data.Dataset.range(len(cut)).map(tensors, num_parallel_calls=2, deterministic=True)
     return made.prefetch(8)

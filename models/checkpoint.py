@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from textmill.artifact import read_json, write_json
 from textmill.errors import UserError
+from textmill.models.huggingface import load_encoder
+from textmill.models.numerics import Numerics, get_numerics, set_numerics
 from textmill.models.preset import Preset, Scratch, unreachable
 
 if TYPE_CHECKING:
     import keras
 
 SPARE = 1 << 20  # bytes that a saved model takes beside its weights
+NUMERICS = "textmill/numerics.json"  # beside KerasHub's files, which do not hold them
 
 
 def load_backbone(
@@ -43,9 +46,13 @@ def load_backbone(
             dropout=dropout,
             dtype=precision,
         )
+    if not preset.from_keras:
+        return load_encoder(preset, dropout=dropout, precision=precision)
     _check_weights(preset)
     try:
-        return keras_hub.models.Backbone.from_preset(preset.name, dropout=dropout, dtype=precision)
+        backbone = keras_hub.models.Backbone.from_preset(
+            preset.name, dropout=dropout, dtype=precision
+        )
     except Exception as error:  # files that a user gave can be wrong in any way
         if not preset.local:
             raise unreachable(preset.name, error) from error
@@ -55,18 +62,31 @@ def load_backbone(
             received=f"{type(error).__name__}: {error}".partition("\n")[0][:200],
             fix="take the folder again from where it came, or another model",
         ) from error
+    if preset.local:
+        restore_numerics(backbone, Path(preset.name))
+    return backbone
+
+
+def restore_numerics(backbone: keras.Model, folder: Path) -> None:
+    """Makes a backbone compute as it did when `save_classifier` wrote it to `folder`."""
+    file = folder / NUMERICS
+    if file.is_file():
+        set_numerics(backbone, Numerics(**read_json(file)))
 
 
 def classifier_class(backbone: keras.Model) -> Any:
-    """Returns KerasHub's text classifier for a backbone.
+    """Returns the text classifier for a backbone, KerasHub's where it has one.
 
     Raises:
         UserError: It has none.
     """
     import keras_hub
 
+    from textmill.models.electra import ElectraTextClassifier
+
     found: Any
-    for found in filter(inspect.isclass, vars(keras_hub.models).values()):
+    theirs = filter(inspect.isclass, vars(keras_hub.models).values())
+    for found in (*theirs, ElectraTextClassifier):
         classifies = issubclass(found, keras_hub.models.TextClassifier)
         if classifies and found.backbone_cls is type(backbone):
             return found
@@ -94,6 +114,9 @@ def save_classifier(
     model.preprocessor = _preprocessor(type(model), tokenizer_file, max_length)
     _check_room(folder, sum(weight.numpy().nbytes for weight in model.weights))
     model.save_to_preset(str(folder))
+    numerics = get_numerics(model.backbone)
+    if numerics is not None:
+        write_json(folder / NUMERICS, vars(numerics))
     metadata = read_json(folder / "metadata.json")
     del metadata["date_saved"]
     write_json(folder / "metadata.json", metadata)
@@ -127,10 +150,6 @@ def _preprocessor(classifier: Any, tokenizer_file: Path, max_length: int) -> Any
 
 
 def _check_weights(preset: Preset) -> None:
-    config = preset.config()
-    if "registered_name" in config:
-        names = ["model.weights.h5", "model.weights.json"]
-    else:
-        names = ["model.safetensors", "model.safetensors.index.json"]
+    names = ["model.weights.h5", "model.weights.json"]
     if preset.local and not any((Path(preset.name) / name).is_file() for name in names):
         raise preset.lacks(f"weights ({' or '.join(names)})")

@@ -10,6 +10,7 @@ import numpy as np
 
 from textmill.artifact import Tokens
 from textmill.models import devices
+from textmill.models.adaptation import class_weights, restrict, smoothed, step_sizes
 from textmill.models.batches import by_length, dataset, edges, shuffled
 from textmill.models.checkpoint import load_backbone, vocabulary
 from textmill.models.choices import choose
@@ -22,6 +23,9 @@ from textmill.models.task import Task
 from textmill.progress import advance
 
 if TYPE_CHECKING:
+    import keras
+
+    from textmill.models.adaptation import Loss
     from textmill.models.rows import Places
 
 XLA_WIDTHS = 8  # lengths to pad to, where each is a program of its own
@@ -50,6 +54,8 @@ class Learner:
         self.info = tokens.info()
         self.words = len(vocabulary(tokens.tokenizer_file))
         self.rows, self.held_out = read_rows(tokens, "train"), read_rows(tokens, "validation")
+        given, names = settings.class_weights, self.info["labels"]
+        self.class_weights = class_weights(given, names, self.rows.labels) if given else None
         self.strategy = devices.distribution(settings.strategy)
 
     def steps(self, epoch: int) -> int:
@@ -69,13 +75,21 @@ class Learner:
         # XLA compiles a program for each width, so that there must be few.
         widths = edges(self.info["lengths"]["train"], XLA_WIDTHS) if choices["xla"] else ()
         pieces = choices["accumulate"]
-        data = dataset(self.rows, batches, step.model.input, pieces=pieces, widths=widths)
+        data = dataset(
+            self.rows,
+            batches,
+            step.model.input,
+            pieces=pieces,
+            widths=widths,
+            class_weights=self.class_weights,
+        )
         return iter(self.strategy.experimental_distribute_dataset(data))
 
     def build(self, precision: str, xla: bool) -> Step:
         """Returns a step of a new model, the same one each time."""
         import keras
 
+        settings = self.settings
         keras.utils.set_random_seed(self.settings.seed)
         with self.strategy.scope():
             backbone = load_backbone(
@@ -84,10 +98,19 @@ class Learner:
                 dropout=self.dropout,
                 precision=precision,
             )
+            restrict(backbone, frozen=settings.freeze, lora_rank=settings.lora_rank)
             model = self.task.build(backbone, self.info["labels"], dropout=self.dropout)
-            optimizer = adamw(model, weight_decay=self.settings.weight_decay)
-        loss, clip_norm = self.task.loss, self.settings.clip_norm
-        return Step(model, optimizer, loss, self.strategy, clip_norm=clip_norm, xla=xla)
+            sizes = step_sizes(model, settings.layer_decay) if settings.layer_decay < 1 else None
+            optimizer = adamw(model, weight_decay=settings.weight_decay, step_sizes=sizes)
+        loss: Loss = self.task.loss
+        if settings.label_smoothing:
+            loss = smoothed(loss, settings.label_smoothing, len(self.info["labels"]))
+        return Step(model, optimizer, loss, self.strategy, clip_norm=settings.clip_norm, xla=xla)
+
+    def plain(self) -> keras.Model:
+        """Returns a new model without LoRA that computes in float32."""
+        backbone = load_backbone(self.preset, vocabulary_size=self.words, dropout=self.dropout)
+        return self.task.build(backbone, self.info["labels"], dropout=self.dropout)
 
     def choices(self) -> dict[str, Any]:
         """Returns what this machine is to train with, and says why."""

@@ -11,7 +11,7 @@ from textmill.errors import UserError, nearest, one_of
 
 # What a model is made of. Other files of a folder (a README, the same weights in a second format)
 # neither change what is trained nor should they make it run again.
-_PARTS = (".json", ".txt", ".safetensors", ".h5")
+_PARTS = (".json", ".txt", ".safetensors", ".h5", ".bin")
 
 # Layers and width: https://github.com/google-research/bert#smaller-bert-models (Turc et al., 2019).
 _SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "base": (12, 768)}
@@ -24,7 +24,7 @@ class Preset:
 
     Attributes:
         name: A folder (a KerasHub preset, or a Hugging Face model with `config.json`,
-            `model.safetensors` and its tokenizer's files), a KerasHub preset's name such as
+            its weights and its tokenizer's files), a KerasHub preset's name such as
             `bert_small_en_uncased`, or `hf://owner/model`, `kaggle://owner/model/keras/variant`.
 
     Example:
@@ -108,6 +108,11 @@ class Preset:
                 fix="take the folder again from where it came, whole",
             )
         return config
+
+    @property
+    def from_keras(self) -> bool:
+        """Whether it is KerasHub's own kind of preset, and not Hugging Face's."""
+        return "registered_name" in self.config()
 
     def positions(self) -> int:
         """Returns the longest row in tokens that the model has positions for."""

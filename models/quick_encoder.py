@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from textmill.models.quick_layers import dropout, tanh_gelu
+from textmill.models.quick_layers import dropout, gelu, tanh_gelu
 
 if TYPE_CHECKING:
     import keras
@@ -54,7 +54,8 @@ def _encoder(layer: Any, *, first_token_only: bool) -> Any:
 
     attention = layer._self_attention_layer
     widen, narrow = layer._feedforward_intermediate_dense, layer._feedforward_output_dense
-    activation = tanh_gelu if _is_tanh_gelu(widen.activation) else widen.activation
+    quick = (q for q in (tanh_gelu, gelu) if _equal(q, widen.activation))
+    activation = next(quick, widen.activation)
     drop_scores = _dropout(attention._dropout_layer)
     drop_attended = _dropout(layer._self_attention_dropout)
     drop_fed = _dropout(layer._feedforward_dropout)
@@ -101,12 +102,12 @@ def _project(x: Any, layers: list[Any]) -> Any:
     return tf.nn.bias_add(tf.matmul(x, kernel), bias)
 
 
-def _is_tanh_gelu(activation: Any) -> bool:
+def _equal(quick: Any, activation: Any) -> bool:
     import numpy as np
     import tensorflow as tf
 
     points = tf.constant(np.linspace(-3, 3, 13), tf.float32)
-    return bool(np.allclose(activation(points), tanh_gelu(points), atol=1e-6))
+    return bool(np.allclose(activation(points), quick(points), atol=1e-6))
 
 
 def _seed(layer: Any) -> tf.Tensor:

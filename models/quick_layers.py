@@ -38,6 +38,25 @@ def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
     return x * tf.reshape(kept, shape)
 
 
+def gelu(x: tf.Tensor) -> tf.Tensor:
+    """Returns GELU.
+
+    Source: https://arxiv.org/abs/1606.08415, section 2.
+    """
+    import tensorflow as tf
+
+    def forward(x: Any) -> Any:
+        gate = tf.math.erf(x * math.sqrt(0.5)) * 0.5 + 0.5
+
+        def gradient(upstream: Any) -> Any:
+            density = tf.exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
+            return upstream * (gate + x * density)
+
+        return x * gate, gradient
+
+    return tf.custom_gradient(forward)(x)
+
+
 def tanh_gelu(x: tf.Tensor) -> tf.Tensor:
     """Returns GELU with the tanh in the place of the error function.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -41,12 +42,19 @@ def learning_rate(progress: float, *, peak: float, warmup: float, decay: Decay) 
     return peak * shapes[decay]
 
 
-def adamw(model: keras.Model, *, weight_decay: float) -> keras.optimizers.AdamW:
+def adamw(
+    model: keras.Model, *, weight_decay: float, step_sizes: Mapping[str, float] | None = None
+) -> keras.optimizers.AdamW:
     """Returns AdamW for a model; whoever trains sets its `learning_rate` before each step.
 
     Norms and biases do not decay, as in BERT's own training. Given dense gradients, the numbers are
     those of `keras.optimizers.AdamW`; the update is one TensorFlow op instead of a dozen, each of
     which reads and writes every weight: a fifth of a training step on a CPU.
+
+    Args:
+        model: Whose trainable variables it moves.
+        weight_decay: Share of the learning rate by which a weight is drawn to 0.
+        step_sizes: Path of a variable -> share of the learning rate that it gets; else all of it.
 
     Source: https://arxiv.org/abs/1711.05101.
     """
@@ -59,8 +67,11 @@ def adamw(model: keras.Model, *, weight_decay: float) -> keras.optimizers.AdamW:
         var_list=[v for v in model.trainable_variables if v.name in ("bias", "beta", "gamma")]
     )
 
+    shares = [(step_sizes or {}).get(v.path, 1.0) for v in model.trainable_variables]
+
     def update_step(gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         place = optimizer._get_variable_index(variable)
+        learning_rate *= shares[place]
         if optimizer._use_weight_decay(variable):
             variable.assign(variable * (1 - weight_decay * learning_rate))
         step = ops.cast(optimizer.iterations + 1, variable.dtype)

@@ -62,6 +62,7 @@ class Nursery:
         return "Nursery()"
 
     def __enter__(self) -> Nursery:
+        self._launch()  # it imports TensorFlow while the search tokenizes
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -27,6 +27,14 @@ class Settings:
         decay: How the learning rate falls from there: "linear", "cosine" or "polynomial" (with
             power 2) to 0, or "constant".
         weight_decay: Of AdamW, on matrices and embeddings, not on norms and biases.
+        layer_decay: Learning rate of an encoder's layer, as a share of that of the layer above it.
+        freeze: Whether the encoder stays as it is, and only the head on it learns.
+        lora_rank: Whether the encoder stays as it is but for small matrices of this rank beside
+            those of queries and values (merged into them in the end), and for the biases of these;
+            None: all learns.
+        label_smoothing: Share of each label that goes to all labels alike.
+        class_weights: How much a row counts: "balanced" for as much the rarer its label is, or a
+            number for each label; None: all rows alike.
         clip_norm: Longest gradient, of all weights together; a longer one is scaled. None: any.
         early_stopping: Stop after so many epochs without a better one; None: never.
         budget: Time that the training may take, such as "20m" or "1h30m". The learning rate's
@@ -48,6 +56,11 @@ class Settings:
     warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.1
     decay: Literal["linear", "cosine", "polynomial", "constant"] = "linear"
     weight_decay: Annotated[float, Ge(0)] = 0.01
+    layer_decay: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    freeze: bool = False
+    lora_rank: Annotated[int, Ge(1)] | None = None
+    label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+    class_weights: Literal["balanced"] | dict[str, Annotated[float, Gt(0)]] | None = None
     clip_norm: Annotated[float, Gt(0)] | None = None
     early_stopping: Annotated[int, Ge(1)] | None = None
     budget: Duration | None = None

@@ -86,7 +86,11 @@ def load(path: Path) -> keras.Model:
     """Returns the classifier of a Model artifact; it takes token ids and gives logits."""
     import keras_hub
 
-    return keras_hub.models.TextClassifier.from_preset(str(path), preprocessor=None)
+    from textmill.models.checkpoint import restore_numerics
+
+    model = keras_hub.models.TextClassifier.from_preset(str(path), preprocessor=None)
+    restore_numerics(model.backbone, path)
+    return model
 
 
 def logits(model: keras.Model, token_ids: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:

@@ -25,13 +25,24 @@ def load_tokenizer(preset: Preset) -> Tokenizer:
     `encode_special_tokens`, which a saved `tokenizer.json` does not keep: `read_tokenizer` sets it.
 
     Raises:
-        UserError: The preset has no tokenizer, or one that can't be served exactly as it is.
+        UserError: The preset has no tokenizer, one that can't be served exactly as it is, or one
+            with more tokens than the model has embeddings for.
 
     Source: WordPiece as in https://arxiv.org/abs/1810.04805 and google-research/bert.
     """
-    config = preset.config()
-    if "registered_name" in config:
-        return _from_keras(preset)
+    tokenizer = _from_keras(preset) if preset.from_keras else _from_huggingface(preset)
+    room = preset.vocabulary_size()
+    if room is not None and tokenizer.get_vocab_size() > room:
+        raise UserError(
+            f"{preset.name}: the tokenizer is not this model's",
+            expected=f"at most {room} tokens, the rows of the model's embedding",
+            received=f"{tokenizer.get_vocab_size()} tokens",
+            fix="take the tokenizer's files from the same place as the weights",
+        )
+    return tokenizer
+
+
+def _from_huggingface(preset: Preset) -> Tokenizer:
     whole = preset.file("tokenizer.json")
     if whole is not None:
         _check_servable(preset.name, read_json(whole))

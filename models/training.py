@@ -13,6 +13,7 @@ import numpy as np
 
 from textmill.artifact import LOGS, Tokens
 from textmill.errors import UserError
+from textmill.models.adaptation import copy_merged
 from textmill.models.batches import padding
 from textmill.models.curves import Log
 from textmill.models.learner import Learner
@@ -116,11 +117,13 @@ class Training:
         while now.epoch < settings.epochs and self._progress() < 1 and not self._stale():
             self._run_epoch()
             if not on_epoch(now.history):
+                self._save()  # whoever stopped it may let it go on another time
                 break
         model = self.step.model
-        if now.choices["precision"] != "float32":
-            model = self.learner.build("float32", xla=False).model
         model.set_weights(self.best)
+        if now.choices["precision"] != "float32" or settings.lora_rank:
+            trained, model = model, self.learner.plain()
+            copy_merged(trained, model)
         done = {"steps": now.steps, "epochs": now.epoch, "best_epoch": now.best_epoch + 1}
         spread = {"devices": self.learner.strategy.num_replicas_in_sync}
         return Learned(model, now.history, {**now.choices, **spread, **done})
@@ -182,7 +185,7 @@ class Training:
             self.best, now.best_epoch = self.step.model.get_weights(), now.epoch
         now.epoch, now.step = now.epoch + 1, 0
         now.loss, now.right, now.rows = 0.0, 0.0, 0
-        self._save()
+        self._save_when_due()
 
     def _merit(self, epoch: int) -> tuple[float, float]:
         """Returns what makes an epoch better than another."""

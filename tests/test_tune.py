@@ -291,9 +291,9 @@ def test_a_killed_search_goes_on_inside_its_trial(tmp_path: Path) -> None:
 
     made = trials(tmp_path)
     (unfinished,) = folder.glob("*.unfinished")
-    (state,) = unfinished.glob("step-*/state.json")
-    steps = read_json(state)["steps"]
-    assert steps > 0
+    # A kill between the new checkpoint and the removal of the old one leaves both.
+    states = list(unfinished.glob("step-*/state.json"))
+    assert max(read_json(state)["steps"] for state in states) > 0
     said: list[str] = []
 
     class Listener(Silent):

@@ -116,6 +116,7 @@ class TokensInfo(TypedDict):
 
     labels: list[str]  # label names; a label's id is its place
     max_length: int  # tokens a row, [CLS] and [SEP] counted
+    cleaning: dict[str, Any]  # what was done to the texts, as the schema of the examples says it
     rows: dict[str, int]  # split -> rows
     tokens: dict[str, int]  # split -> tokens in all
     truncated: dict[str, int]  # split -> rows that were longer than max_length
@@ -149,7 +150,8 @@ class Model(Artifact):
     """A trained model: a KerasHub preset folder, with ours beside it in `textmill/`.
 
     `keras_hub.models.TextClassifier.from_preset(path)` loads it. `textmill/task.json` holds the
-    task's name, the labels and the maximum length, `textmill/tokenizer.json` the exact tokenizer,
+    task's name, the labels, the maximum length and how texts are cleaned, `textmill/tokenizer.json`
+    the exact tokenizer,
     `textmill/training.json` what was chosen for the machine. `history.csv` holds the figures of
     every epoch, `learning_curve.png` draws them, and `logs/` is for TensorBoard.
     """

@@ -114,6 +114,43 @@ def check(
 
 
 @app.command()
+def export(
+    checkpoint: Annotated[
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT", help="A Hugging Face classifier, or a model that a run trained."
+        ),
+    ],
+    out_dir: Annotated[
+        Path, typer.Argument(metavar="OUT_DIR", help="Where the numbered version goes.")
+    ],
+    max_length: Annotated[
+        int | None,
+        typer.Option("--max-length", help="Tokens a text at most; default: what CHECKPOINT says."),
+    ] = None,
+    to_huggingface: Annotated[
+        bool,
+        typer.Option("--huggingface", help="Write a Hugging Face folder instead."),
+    ] = False,
+) -> None:
+    """Turn a trained checkpoint into a checked SavedModel that takes raw text; train nothing."""
+    from rich.console import Console
+
+    from textmill.display import listener_for
+    from textmill.pipelines.checkpoint import export_checkpoint, export_huggingface
+
+    console = Console()
+    if to_huggingface:
+        export_huggingface(checkpoint, out_dir, max_length=max_length)
+        console.print(f"wrote {out_dir}", highlight=False, soft_wrap=True)
+        return
+    made = export_checkpoint(
+        checkpoint, out_dir, max_length=max_length, listener=listener_for(console)
+    )
+    console.print(f"exported {made}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def lineage(
     path: Annotated[
         Path, typer.Argument(help="An artifact, a workspace, or a pushed model.", metavar="PATH")

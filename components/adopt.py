@@ -1,0 +1,89 @@
+"""A classifier that was trained elsewhere, as a model of ours."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+
+from textmill.artifact import Model, read_json, write_json
+from textmill.components.cleaning import Cleaning
+from textmill.errors import UserError
+from textmill.models import text_classification
+from textmill.models.preset import Preset
+from textmill.quiet import import_tensorflow
+
+
+def adopt(out: Model, *, checkpoint: Preset, max_length: int | None = None) -> None:
+    """Writes a checkpoint, with its head, its labels and its tokenizer, to `out`.
+
+    Its numbers do not change. Texts are not cleaned: the model has learned from them as they are.
+
+    Args:
+        out: As `train` leaves it, without what only a training can say.
+        checkpoint: A Hugging Face classifier, or a model that `train` made.
+        max_length: Tokens a row at most; None: what the checkpoint says, or all its positions.
+
+    Raises:
+        UserError: The checkpoint has no head, is damaged, or can't be served exactly.
+    """
+    import_tensorflow()
+    import keras
+
+    from textmill.models.checkpoint import classifier_class, load_backbone, save_classifier
+    from textmill.models.heads import labels, load_head
+    from textmill.models.tokenizer import load_tokenizer
+
+    # Keras counts up the names of layers, and saves them: equal checkpoints give equal bytes.
+    keras.utils.clear_session()
+    length = _length(checkpoint, max_length)
+    ours = checkpoint.file("textmill/task.json")
+    if ours is not None:
+        shutil.copytree(checkpoint.name, out.path, dirs_exist_ok=True)
+        write_json(out.path / "textmill" / "task.json", read_json(ours) | {"max_length": length})
+        return
+    if checkpoint.from_keras:
+        raise UserError(
+            f"{checkpoint.name} does not say what its classes are called",
+            expected="a Hugging Face classifier, or a model that textmill run trained",
+            received="a preset of KerasHub",
+            fix="train it with textmill run, with this folder as model.preset",
+        )
+    names = labels(checkpoint)
+    write_json(
+        out.path / "textmill" / "task.json",
+        {
+            "task": text_classification.NAME,
+            "labels": names,
+            "max_length": length,
+            "cleaning": asdict(
+                Cleaning(html=False, control=False, unicode="none", whitespace=False)
+            ),
+        },
+    )
+    load_tokenizer(checkpoint).save(str(out.tokenizer_file))
+    backbone = load_backbone(checkpoint, vocabulary_size=0, dropout=0.1)
+    model = classifier_class(backbone)(backbone=backbone, num_classes=len(names), dropout=0.1)
+    load_head(model, checkpoint)
+    save_classifier(model, out.path, tokenizer_file=out.tokenizer_file, max_length=length)
+
+
+def _length(checkpoint: Preset, wanted: int | None) -> int:
+    positions = checkpoint.positions()
+    if wanted is not None:
+        if wanted > positions or wanted < 3:
+            raise UserError(
+                f"--max-length {wanted} is not what the model can read",
+                expected=f"3 to {positions} tokens",
+                received=str(wanted),
+                fix=f"take --max-length {positions}, or leave it out",
+            )
+        return wanted
+    for file, key in (
+        ("textmill/task.json", "max_length"),
+        ("tokenizer_config.json", "model_max_length"),
+    ):
+        found = checkpoint.file(file)
+        said = read_json(found).get(key) if found else None
+        if said:  # transformers writes 1e30 where it does not know
+            return min(int(said), positions)
+    return positions

@@ -1,0 +1,129 @@
+"""What of a pretrained model learns, how far, and from which labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textmill.errors import UserError, nearest, one_of
+
+if TYPE_CHECKING:
+    import keras
+    import numpy.typing as npt
+    import tensorflow as tf
+
+    Floats = npt.NDArray[np.float32]
+    Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def restrict(backbone: keras.Model, *, frozen: bool, lora_rank: int | None) -> None:
+    """Keeps an encoder's weights as they are, all or all but small matrices beside them.
+
+    Args:
+        backbone: KerasHub's.
+        frozen: Whether it learns nothing.
+        lora_rank: Rank of the matrices that are added to those of queries and values, and learn
+            alone; None: none.
+
+    Source: https://arxiv.org/abs/2106.09685 (LoRA).
+    """
+    if lora_rank is not None:
+        backbone.enable_lora(lora_rank)
+    elif frozen:
+        backbone.trainable = False
+
+
+def copy_merged(trained: keras.Model, plain: keras.Model) -> None:
+    """Gives `plain` the weights of `trained`, with what LoRA added put into the matrices.
+
+    Args:
+        trained: With LoRA or without.
+        plain: The same model without.
+    """
+    pairs = zip(trained._flatten_layers(), plain._flatten_layers(), strict=True)
+    for ours, theirs in pairs:
+        values = {v.name: v for v in [*ours._trainable_variables, *ours._non_trainable_variables]}
+        for variable in [*theirs._trainable_variables, *theirs._non_trainable_variables]:
+            merged = variable.name == "kernel" and getattr(ours, "lora_enabled", False)
+            variable.assign(ours.kernel if merged else values[variable.name])
+
+
+def step_sizes(model: keras.Model, decay: float) -> dict[str, float]:
+    """Returns the share of the learning rate that each variable of an encoder gets, by its path.
+
+    The last layer gets `decay`, the one below it `decay`², and so on down to the embeddings; the
+    head, and what pools for it, is not named, and gets all.
+
+    Args:
+        model: A classifier on a KerasHub backbone.
+        decay: Above 0, at most 1.
+
+    Source: https://arxiv.org/abs/1801.06146, section 3.2 (discriminative fine-tuning).
+    """
+    backbone: Any = model.backbone
+    layers = getattr(backbone, "transformer_layers", [])
+    found: dict[str, float] = {}
+    for depth, layer in enumerate(reversed(layers), 1):
+        found |= {v.path: decay**depth for v in layer.trainable_variables}
+    below = decay ** (len(layers) + 1)
+    for layer in backbone.layers:
+        if layer.name != "pooled_dense":
+            for variable in layer.trainable_variables:
+                found.setdefault(variable.path, below)
+    return found
+
+
+def smoothed(loss: Loss, share: float, classes: int) -> Loss:
+    """Returns a loss that takes a share of each label for all labels alike.
+
+    Args:
+        loss: From label ids [rows] and logits [rows, classes] to a loss for each row.
+        share: 0 to 1.
+        classes: How many labels there are.
+
+    Source: https://arxiv.org/abs/1512.00567, section 7.
+    """
+    import tensorflow as tf
+
+    def found(labels: Any, logits: Any) -> Any:
+        rows = tf.shape(labels)[0]
+        every = tf.repeat(tf.range(classes, dtype=labels.dtype), rows)
+        others = tf.reshape(loss(every, tf.tile(logits, [classes, 1])), [classes, rows])
+        return (1 - share) * loss(labels, logits) + share * tf.reduce_mean(others, axis=0)
+
+    return found
+
+
+def class_weights(
+    given: str | Mapping[str, float], names: Sequence[str], labels: npt.NDArray[np.int32]
+) -> Floats:
+    """Returns how much a row of each class counts: float32 [classes].
+
+    Args:
+        given: "balanced" for rows / (classes * rows of the class), as scikit-learn has it; or a
+            weight for each name, 1 where there is none.
+        names: The classes, by id.
+        labels: Label ids of the training rows [rows].
+
+    Raises:
+        UserError: A name is no class.
+
+    Example:
+        >>> class_weights("balanced", ["ham", "spam"], np.array([0, 0, 0, 1], np.int32)).round(2)
+        array([0.67, 2.  ], dtype=float32)
+    """
+    if isinstance(given, str):
+        counts = np.bincount(labels, minlength=len(names))
+        return (len(labels) / (len(names) * np.maximum(counts, 1))).astype(np.float32)
+    for name in given:
+        if name not in names:
+            close = nearest(name, names)
+            raise UserError(
+                f"train.class_weights: no class {name!r}",
+                expected=one_of(names),
+                received=repr(name),
+                fix=f"did you mean {close}?" if close else "name one of the labels",
+            )
+    return np.array([given.get(name, 1.0) for name in names], np.float32)

@@ -1,0 +1,211 @@
+"""A trained classifier as a Hugging Face folder, which transformers loads."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from textmill.artifact import Model
+from textmill.errors import UserError
+from textmill.models.heads import HEADS
+from textmill.models.huggingface import Hook, converter_of
+from textmill.models.numerics import get_numerics
+
+if TYPE_CHECKING:
+    import keras
+
+Array = npt.NDArray[Any]
+
+# KerasHub's class -> model type, and class of transformers.
+_KINDS = {
+    "AlbertBackbone": ("albert", "AlbertForSequenceClassification"),
+    "BertBackbone": ("bert", "BertForSequenceClassification"),
+    "DebertaV3Backbone": ("deberta-v2", "DebertaV2ForSequenceClassification"),
+    "DistilBertBackbone": ("distilbert", "DistilBertForSequenceClassification"),
+    "ElectraBackbone": ("electra", "ElectraForSequenceClassification"),
+    "RobertaBackbone": ("roberta", "RobertaForSequenceClassification"),
+    "XLMRobertaBackbone": ("xlm-roberta", "XLMRobertaForSequenceClassification"),
+}
+_PREFIXES = {"deberta-v2": "deberta", "xlm-roberta": "roberta"}
+_RESERVED = 2  # position embeddings before the first, in RoBERTa: those of no token and of padding
+
+
+def save_huggingface(classifier: keras.Model, model: Model, folder: Path) -> None:
+    """Writes what `AutoModelForSequenceClassification` and `AutoTokenizer` load.
+
+    Args:
+        classifier: The network of `model`, as its task loads it.
+        model: Knows the labels, the tokenizer and the maximum length.
+        folder: Where to; made if missing.
+
+    Raises:
+        UserError: transformers has no such classifier.
+    """
+    from safetensors.numpy import save_file
+    from transformers import PreTrainedTokenizerFast
+
+    backbone: Any = classifier.backbone
+    name = type(backbone).__name__
+    if name not in _KINDS:
+        raise UserError(
+            f"a {name} can't be written for Hugging Face",
+            expected=", ".join(_KINDS),
+            received=name,
+            fix="export it as a SavedModel",
+        )
+    kind, architecture = _KINDS[name]
+    about = model.task()
+    config = _config(kind, backbone, about["labels"])
+    config.architectures = [architecture]
+    weights = Sink(_PREFIXES.get(kind, kind))
+    converter_of(kind).convert(backbone, weights, config.to_dict())
+    for layer_name, theirs in HEADS[kind].items():
+        layer: Any = classifier.get_layer(layer_name)
+        weights.tensors[f"{theirs}.weight"] = layer.kernel.numpy().T
+        weights.tensors[f"{theirs}.bias"] = layer.bias.numpy()
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save_pretrained(folder)
+    arrays = {key: np.ascontiguousarray(value) for key, value in sorted(weights.tensors.items())}
+    save_file(arrays, folder / "model.safetensors", metadata={"format": "pt"})
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_file=str(model.tokenizer_file),
+        model_max_length=about["max_length"],
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        pad_token="[PAD]",
+        mask_token="[MASK]",
+    )
+    tokenizer.save_pretrained(folder)
+
+
+class Sink:
+    """Takes from a backbone what KerasHub's converters would put into it.
+
+    A converter names a weight and says how to bring it into a variable's shape. What that does to
+    the places of its values is found by handing it their numbers, and undone.
+
+    Args:
+        prefix: What the encoder's weights begin with in a model that has a head.
+
+    Attributes:
+        tensors: By their names in PyTorch.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self.tensors: dict[str, Array] = {}
+
+    def get_tensor(self, name: str) -> Array:
+        """Returns the embedding of RoBERTa's one segment: 0, for it is in the positions.
+
+        Raises:
+            KeyError: Another weight is asked for.
+        """
+        if not name.endswith("token_type_embeddings.weight"):
+            raise KeyError(name)
+        positions = self.tensors[f"{self._prefix}.embeddings.position_embeddings.weight"]
+        return self._keep(name, np.zeros_like(positions[:1]))
+
+    def port_weight(
+        self, keras_variable: keras.Variable, hf_weight_key: str, hook_fn: Hook | None = None
+    ) -> None:
+        """Takes a variable's value, by the name that it has in PyTorch."""
+        value = keras_variable.numpy()
+        if hf_weight_key.endswith("bias"):
+            value = value.ravel()  # of several heads it is [heads, size] here
+        elif hook_fn:
+            value = _undo(value, hook_fn)
+        self._keep(hf_weight_key, value)
+
+    def _keep(self, name: str, value: Array) -> Array:
+        whole = name if name.startswith(f"{self._prefix}.") else f"{self._prefix}.{name}"
+        self.tensors[whole] = value
+        return value
+
+
+def _undo(value: Array, hook: Hook) -> Array:
+    """Returns what `hook` makes `value` of.
+
+    Example:
+        >>> _undo(np.array([[1, 2, 3], [4, 5, 6]]), lambda x, shape: x.T)
+        array([[1, 4],
+               [2, 5],
+               [3, 6]])
+    """
+    shape = value.shape
+    inputs = math.prod(shape[:-1]) if math.prod(shape[:-1]) == shape[-1] else shape[0]
+    for given in (
+        (value.size // inputs, inputs),  # a kernel
+        (shape[0] + _RESERVED, shape[-1]),  # RoBERTa's positions
+    ):
+        places = np.arange(math.prod(given)).reshape(given)
+        try:
+            moved = hook(places, list(shape))
+        except ValueError:
+            continue
+        if moved.shape == shape:
+            found = np.zeros(math.prod(given), value.dtype)
+            found[moved.ravel()] = value.ravel()
+            return found.reshape(given)
+    raise ValueError(f"no weight becomes one of shape {shape}")
+
+
+def _config(kind: str, backbone: Any, labels: list[str]) -> Any:
+    """Returns a config of transformers."""
+    from transformers import AutoConfig
+
+    numerics = get_numerics(backbone)
+    assert numerics is not None
+    named = {"id2label": dict(enumerate(labels)), "label2id": {n: i for i, n in enumerate(labels)}}
+    if kind == "distilbert":
+        return AutoConfig.for_model(
+            kind,
+            vocab_size=backbone.vocabulary_size,
+            n_layers=backbone.num_layers,
+            n_heads=backbone.num_heads,
+            dim=backbone.hidden_dim,
+            hidden_dim=backbone.intermediate_dim,
+            max_position_embeddings=backbone.max_sequence_length,
+            activation=numerics.activation,
+            **named,
+        )
+    more: dict[str, Any] = {}
+    positions = backbone.max_sequence_length
+    if kind in ("roberta", "xlm-roberta"):
+        positions += _RESERVED
+        more = {"type_vocab_size": 1, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+    elif kind == "deberta-v2":
+        more = {
+            "relative_attention": True,
+            "share_att_key": True,
+            "norm_rel_ebd": "layer_norm",
+            "position_biased_input": False,
+            "type_vocab_size": 0,
+            "pos_att_type": ["p2c", "c2p"],
+            "position_buckets": backbone.bucket_size,
+        }
+    else:
+        more = {"type_vocab_size": backbone.num_segments}
+        if kind != "bert":
+            more["embedding_size"] = backbone.embedding_dim
+        if kind == "albert":
+            more["num_hidden_groups"] = backbone.num_groups
+            more["inner_group_num"] = backbone.num_inner_repetitions
+    return AutoConfig.for_model(
+        kind,
+        vocab_size=backbone.vocab_size if kind == "electra" else backbone.vocabulary_size,
+        num_hidden_layers=backbone.num_layers,
+        num_attention_heads=backbone.num_heads,
+        hidden_size=backbone.hidden_dim,
+        intermediate_size=backbone.intermediate_dim,
+        max_position_embeddings=positions,
+        hidden_act=numerics.activation,
+        layer_norm_eps=numerics.layer_norm_epsilon,
+        **more,
+        **named,
+    )
