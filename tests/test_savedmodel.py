@@ -138,7 +138,12 @@ def test_export_writes_a_model_that_keeps_the_contract(
     size = tokenizer(file).get_vocab_size()
     write_json(
         file.parent / "task.json",
-        {"task": "text_classification", "labels": ["neg", "neu", "pos"], "max_length": 32},
+        {
+            "task": "text_classification",
+            "labels": ["neg", "neu", "pos"],
+            "max_length": 32,
+            "cleaning": asdict(Cleaning()),
+        },
     )
     backbone = keras_hub.models.BertBackbone(
         vocabulary_size=size,

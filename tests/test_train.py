@@ -58,8 +58,12 @@ def test_it_learns_and_says_how_it_went() -> None:
 
 def test_the_folder_says_what_serving_must_know() -> None:
     _, tokens, model = trained()
-    expected = {"task": "text_classification", "labels": ["neg", "pos"], "max_length": 48}
-    assert model.task() == expected
+    assert model.task() == {
+        "task": "text_classification",
+        "labels": ["neg", "pos"],
+        "max_length": 48,
+        "cleaning": tokens.info()["cleaning"],
+    }
     assert model.tokenizer_file.read_bytes() == tokens.tokenizer_file.read_bytes()
     saved = b"".join(f.read_bytes() for f in model.path.rglob("*.json"))
     assert b"date" not in saved

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from textmill.artifact import Tokens
 from textmill.components.tokenize import tokenize
 from textmill.errors import UserError
 from textmill.models import text_classification as task
+from textmill.models import training
 from textmill.models.settings import Settings
 from textmill.models.training import Learned, Training
 from tiny_examples import SCRATCH, empty, review_examples
@@ -145,6 +148,7 @@ def test_out_of_memory_splits_the_batch_once(
 BIG = """
 import os, resource, sys
 from pathlib import Path
+from types import SimpleNamespace
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 import tensorflow as tf, keras, keras_hub, numpy as np
 from textmill.models.schedule import adamw
@@ -173,7 +177,11 @@ def test_memory_that_really_runs_out_is_told_and_moves_no_weight() -> None:
     assert said.stdout.split() == ["exhausted", "True"], said.stderr[-2000:]
 
 
-def test_a_budget_ends_the_training_with_a_rate_of_zero(tokens: Tokens, tmp_path: Path) -> None:
+def test_a_budget_ends_the_training_with_a_rate_of_zero(
+    tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = itertools.count()  # a clock that goes on by as much at each look
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: next(looks) / 100))
     learned = learn(tokens, tmp_path, epochs=10_000, budget="8s")
     assert learned.history[-1]["learning_rate"] == pytest.approx(0, abs=2e-5)
     assert learned.facts["epochs"] == len(learned.history) < 10_000
