@@ -148,7 +148,6 @@ def test_out_of_memory_splits_the_batch_once(
 BIG = """
 import os, resource, sys
 from pathlib import Path
-from types import SimpleNamespace
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 import tensorflow as tf, keras, keras_hub, numpy as np
 from textmill.models.schedule import adamw
