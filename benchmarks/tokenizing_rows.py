@@ -115,7 +115,8 @@ def prepare(folder: Path, source: str, rows: int) -> None:
                 labels = ["pos" if len(text) % 2 else "neg" for text in piece]
                 file.write_table(pa.table([piece, labels], schema))
     counts = {split: rows if split == "train" else 0 for split in SPLITS}
-    write_json(folder / "schema.json", {"text": "text", "label": "label", "rows": counts})
+    schema_json = {"text": "text", "label": "label", "cleaning": {}, "rows": counts}
+    write_json(folder / "schema.json", schema_json)
 
 
 def varied(texts: list[str], rows: int) -> Iterator[str]:
