@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 KNOWN_WORDS = 1 << 17  # remembered at most, some 30 MB; then it begins anew
 
 
+class Pieces(NamedTuple):
+    """The token ids of some texts, special tokens left out and nothing cut off.
+
+    Attributes:
+        ids: int64 [tokens], all texts one behind the other.
+        starts: int64 [texts + 1]; text i is `ids[starts[i]:starts[i + 1]]`.
+    """
+
+    ids: Ints
+    starts: Ints
+
+
 class Encoded(NamedTuple):
     """The token ids of some texts.
 
@@ -67,6 +79,14 @@ class TokenIds:
         Args:
             texts: string [texts].
         """
+        return self._completed(*self.pieces(texts))
+
+    def pieces(self, texts: pa.Array) -> Pieces:
+        """Returns the ids of texts without special tokens, whole.
+
+        Args:
+            texts: string [texts].
+        """
         import pyarrow.compute as pc
 
         words = pc.split_pattern(pc.replace_substring_regex(texts, self._cuts, r" \1 "), " ")
@@ -77,7 +97,7 @@ class TokenIds:
         word = coded.indices.to_numpy()
         ids = _take(ids, (np.cumsum(sizes) - sizes)[word], sizes[word])
         starts = np.concatenate([[0], np.cumsum(sizes[word])])[words.offsets.to_numpy()]
-        return self._completed(ids, starts)
+        return Pieces(ids, starts)
 
     def _words(self, words: list[str]) -> list[list[int]]:
         if len(self._known) > KNOWN_WORDS:

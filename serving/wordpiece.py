@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,19 +35,20 @@ class WordPiece:
         tokenizer_file: A `tokenizer.json` with a WordPiece model, a BertNormalizer, a
             BertPreTokenizer and a template of special tokens around the text. Its own truncation
             and padding are not read.
-        max_length: Most ids of a text, special tokens included.
+        max_length: Most ids of a text, special tokens included, where it is called.
 
     Attributes:
         vocabulary_size: One more than the largest id.
         max_length: As given.
         digest: 16 hexadecimal digits that tell vocabularies apart.
-        table: The vocabulary as a `tf.lookup.StaticHashTable`; whoever saves the graph tracks it.
+        table: The vocabulary.
+        tables: The same by its name; whoever saves the graph tracks it.
 
     Raises:
         UserError: If the file can't be read, or holds something that can't be done exactly.
     """
 
-    def __init__(self, tokenizer_file: Path, max_length: int) -> None:
+    def __init__(self, tokenizer_file: Path, max_length: int = 512) -> None:
         import tensorflow as tf
 
         rules = read_rules(tokenizer_file)
@@ -71,6 +73,7 @@ class WordPiece:
         # Its own name counts what the process made before, and would be saved.
         pairs._name = "vocabulary"
         self.table = tf.lookup.StaticHashTable(pairs, default_value=-1)
+        self.tables: Mapping[str, tf.lookup.StaticHashTable] = {"vocabulary": self.table}
 
     def __call__(self, text: tf.Tensor) -> tf.RaggedTensor:
         """Returns the token ids of each text.
@@ -84,17 +87,31 @@ class WordPiece:
         import tensorflow as tf
 
         room = self.max_length - len(self._rules.before) - len(self._rules.after)
-        words = tf.strings.split(tf.strings.unicode_encode(self._characters(text), "UTF-8"))
-        words = words[:, :room]  # a word has a token at least, so later ones can't matter
-        distinct, place = tf.unique(words.flat_values)
-        pieces = tf.gather(self._pieces(distinct), place)
-        ids = words.with_flat_values(pieces).merge_dims(1, 2)[:, :room]
+        ids = self.pieces(text, room)[:, :room]
         rows = tf.shape(text)[0]
         before, after = (
             tf.tile(tf.constant(special, tf.int32, [1, len(special)]), [rows, 1])
             for special in (self._rules.before, self._rules.after)
         )
         return tf.concat([before, ids, after], 1)
+
+    def pieces(self, text: tf.Tensor, most: int | None = None) -> tf.RaggedTensor:
+        """Returns the token ids of each text, special tokens left out and nothing cut off.
+
+        Args:
+            text: [batch] string, UTF-8. The batch may be empty, and so may a text.
+            most: Only this many ids of a text are needed; what comes behind them may be missing.
+
+        Returns:
+            [batch, (tokens)] int32.
+        """
+        import tensorflow as tf
+
+        words = tf.strings.split(tf.strings.unicode_encode(self._characters(text), "UTF-8"))
+        words = words[:, :most]  # a word has a token at least, so later ones can't matter
+        distinct, place = tf.unique(words.flat_values)
+        pieces = tf.gather(self._pieces(distinct), place)
+        return words.with_flat_values(pieces).merge_dims(1, 2)
 
     def _characters(self, text: tf.Tensor) -> tf.RaggedTensor:
         """Returns the normalized code points, [batch, (characters)] int32, words between spaces."""
