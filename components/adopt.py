@@ -8,12 +8,13 @@ from dataclasses import asdict
 from textmill.artifact import Model, read_json, write_json
 from textmill.components.cleaning import Cleaning
 from textmill.errors import UserError
-from textmill.models import text_classification
 from textmill.models.preset import Preset
 from textmill.quiet import import_tensorflow
 
 
-def adopt(out: Model, *, checkpoint: Preset, max_length: int | None = None) -> None:
+def adopt(
+    out: Model, *, checkpoint: Preset, max_length: int | None = None, pair: bool = False
+) -> None:
     """Writes a checkpoint, with its head, its labels and its tokenizer, to `out`.
 
     Its numbers do not change. Texts are not cleaned: the model has learned from them as they are.
@@ -22,6 +23,7 @@ def adopt(out: Model, *, checkpoint: Preset, max_length: int | None = None) -> N
         out: As `train` leaves it, without what only a training can say.
         checkpoint: A Hugging Face classifier, or a model that `train` made.
         max_length: Tokens a row at most; None: what the checkpoint says, or all its positions.
+        pair: Whether it was trained on two texts a row, which a checkpoint does not say.
 
     Raises:
         UserError: The checkpoint has no head, is damaged, or can't be served exactly.
@@ -29,8 +31,8 @@ def adopt(out: Model, *, checkpoint: Preset, max_length: int | None = None) -> N
     import_tensorflow()
     import keras
 
-    from textmill.models.checkpoint import classifier_class, load_backbone, save_classifier
-    from textmill.models.heads import labels, load_head
+    from textmill.models.checkpoint import load_backbone, save_classifier
+    from textmill.models.heads import load_head, served_labels, task_of
     from textmill.models.tokenizer import load_tokenizer
 
     # Keras counts up the names of layers, and saves them: equal checkpoints give equal bytes.
@@ -48,21 +50,24 @@ def adopt(out: Model, *, checkpoint: Preset, max_length: int | None = None) -> N
             received="a preset of KerasHub",
             fix="train it with textmill run, with this folder as model.preset",
         )
-    names = labels(checkpoint)
-    write_json(
-        out.path / "textmill" / "task.json",
-        {
-            "task": text_classification.NAME,
-            "labels": names,
-            "max_length": length,
-            "cleaning": asdict(
-                Cleaning(html=False, control=False, unicode="none", whitespace=False)
-            ),
-        },
-    )
+    task, names = task_of(checkpoint), served_labels(checkpoint)
+    about = {
+        "task": task.NAME,
+        "labels": names,
+        "kind": task.LABELS,
+        "separator": "|",
+        "pair": pair,
+        "max_length": length,
+        "overlap": None,
+        "windows": 1,
+        "cleaning": asdict(Cleaning(html=False, control=False, unicode="none", whitespace=False)),
+    }
+    if task.LABELS == "many":
+        about["thresholds"] = [0.5] * len(names)
+    write_json(out.path / "textmill" / "task.json", about)
     load_tokenizer(checkpoint).save(str(out.tokenizer_file))
     backbone = load_backbone(checkpoint, vocabulary_size=0, dropout=0.1)
-    model = classifier_class(backbone)(backbone=backbone, num_classes=len(names), dropout=0.1)
+    model = task.build(backbone, names, dropout=0.1)
     load_head(model, checkpoint)
     save_classifier(model, out.path, tokenizer_file=out.tokenizer_file, max_length=length)
 

@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING, Any
 from textmill.artifact import Evaluation, Examples, Model, Tokens, write_json
 from textmill.errors import UserError
 from textmill.models import text_classification
-from textmill.models.metrics import Metric, classification_metrics
+from textmill.models.metrics import Metric
 from textmill.models.task import Task
-from textmill.progress import advance
 from textmill.quiet import import_tensorflow
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
 
     from textmill.models.rows import Rows
 
-BATCH_SIZE = 64
 MISTAKES = 20
+# Figures between 0 and 1 that are shown in per cent.
+SHARES = ("accuracy", "f1", "precision", "recall", "average")
 
 
 def evaluate(
@@ -37,24 +36,26 @@ def evaluate(
     """Scores the test split and writes figures, every prediction and a report to `out`.
 
     Args:
-        out: `metrics.json`, `predictions.parquet` (row int64, text, label, predicted, scores
-            list<float> in the order of the labels), `report.html`.
+        out: `metrics.json`, `predictions.parquet` (row int64, text, pair if there is one, label,
+            predicted, and of classifiers scores, list<float> in the order of the labels),
+            `report.html`.
         model: What to score.
         tokens: The test split's token ids.
         examples: The test split's texts.
         task: What the model learned, as `train` was told.
-        metrics: Figures of one's own; each is added under its function's name.
+        metrics: Figures of one's own, for one label a text; each is added under its function's
+            name.
 
     Raises:
-        UserError: The test split is empty.
+        UserError: The test split is empty, or metrics of one's own do not fit the task.
     """
     import_tensorflow()
-    import numpy as np
     import pyarrow.parquet as pq
 
     from textmill.models.rows import read_rows
+    from textmill.models.scoring import score
 
-    rows, names = read_rows(tokens, "test"), tokens.info()["labels"]
+    rows = read_rows(tokens, "test")
     if not len(rows):
         raise UserError(
             "the test split is empty",
@@ -62,63 +63,48 @@ def evaluate(
             received="0 rows",
             fix="give data.split a share for test, or a data.test_source",
         )
-    predicted, scores = task.decode(_logits(model, rows, task))
-    labels = rows.labels.astype(np.int64)
-    figures = classification_metrics(labels, predicted, scores, names)
+    texts = _texts(examples, rows)
+    labels, logits = score(task.load(model.path), rows)
+    found = task.predictions(labels, logits, model.task(), texts["text"].to_pylist())
+    figures = dict(found.figures)
+    predicted, scores = found.predicted, found.scores
+    if metrics and (predicted is None or scores is None):
+        raise UserError(
+            f"metrics of your own are for one label a text, not for {task.NAME}",
+            expected="a task with one label a text",
+            received=", ".join(metric.__name__ for metric in metrics),
+            fix="compute them from predictions.parquet",
+        )
     for metric in metrics:
-        figures[metric.__name__] = float(metric(labels, predicted, scores))
+        assert predicted is not None
+        assert scores is not None
+        figures[metric.__name__] = float(metric(labels.astype("int64"), predicted, scores))
     write_json(out.path / "metrics.json", figures)
 
-    table = _predictions(examples, rows, predicted, scores, names)
+    table = _with_columns(texts, found.columns)
     pq.write_table(table, out.path / "predictions.parquet")
-    own = [metric.__name__ for metric in metrics]
-    report = _report(figures, table, _history(model), own)
+    report = _report(task.NAME, figures, table, found.doubt, _history(model))
     (out.path / "report.html").write_text(report, "utf-8")
 
 
-def _logits(model: Model, rows: Rows, task: Task) -> npt.NDArray[np.float32]:
+def _texts(examples: Examples, rows: Rows) -> pa.Table:
+    """Returns the texts that were scored: row, text, and pair if rows have two."""
     import numpy as np
-    import tensorflow as tf
-
-    from textmill.models.batches import by_length, padded
-
-    classifier = task.load(model.path)
-    # Open dimensions: traced once, whatever the lengths.
-    score = tf.function(
-        lambda token_ids, padding_mask: task.logits(classifier, token_ids, padding_mask),
-        input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2,
-    )
-    logits = np.zeros((len(rows), len(model.task()["labels"])), np.float32)
-    done = 0
-    for batch in by_length(rows.lengths, BATCH_SIZE):
-        inputs = padded(rows, batch, ("token_ids", "padding_mask"))
-        logits[batch] = score(inputs["token_ids"], inputs["padding_mask"]).numpy()
-        done += len(batch)
-        advance(done, len(rows), "rows")
-    return logits
-
-
-def _predictions(
-    examples: Examples,
-    rows: Rows,
-    predicted: npt.NDArray[np.int64],
-    scores: npt.NDArray[np.float32],
-    names: list[str],
-) -> pa.Table:
     import pyarrow as pa
 
-    column = examples.schema()["text"]
-    texts = examples.table("test", [column]).column(column).combine_chunks()
-    label = pa.array(names, pa.string())
-    return pa.table(
-        {
-            "row": rows.places,
-            "text": texts.take(pa.array(rows.places)),
-            "label": label.take(pa.array(rows.labels)),
-            "predicted": label.take(pa.array(predicted)),
-            "scores": pa.array(list(scores), pa.list_(pa.float32())),
-        }
-    )
+    schema, places = examples.schema(), np.unique(rows.places)
+    names = {"text": schema["text"]} | ({"pair": schema["pair"]} if schema["pair"] else {})
+    table = examples.table("test", list(names.values())).take(pa.array(places))
+    return pa.table({"row": places} | {name: table[column] for name, column in names.items()})
+
+
+def _with_columns(texts: pa.Table, columns: dict[str, list[Any]]) -> pa.Table:
+    import pyarrow as pa
+
+    for name, values in columns.items():
+        kind = pa.list_(pa.float32()) if name == "scores" else None
+        texts = texts.append_column(name, pa.array(values, kind))
+    return texts
 
 
 def _history(model: Model) -> list[dict[str, float]]:
@@ -128,7 +114,11 @@ def _history(model: Model) -> list[dict[str, float]]:
 
 
 def _report(
-    figures: dict[str, Any], table: pa.Table, history: list[dict[str, float]], own: list[str]
+    task: str,
+    figures: dict[str, Any],
+    table: pa.Table,
+    doubt: npt.NDArray[Any],
+    history: list[dict[str, float]],
 ) -> str:
     import jinja2
 
@@ -140,31 +130,37 @@ def _report(
         undefined=jinja2.StrictUndefined,
     )
     return templates.get_template("report.html.jinja").render(
+        title=task.replace("_", " ").capitalize(),
         figures=figures,
-        own=own,
-        mistakes=_mistakes(table),
+        cards={name: value for name, value in figures.items() if isinstance(value, float)},
+        shares=SHARES,
+        mistakes=_mistakes(table, doubt),
         # A class's cell is shaded by its share of the true class, so that a rare one shows too.
         confusion=[
             (name, [(n, n / max(sum(counts), 1)) for n in counts])
-            for name, counts in zip(figures["labels"], figures["confusion_matrix"], strict=True)
+            for name, counts in zip(
+                figures.get("labels", ()), figures.get("confusion_matrix", ()), strict=False
+            )
         ],
         history=history,
         curves=_curves(history),
     )
 
 
-def _mistakes(table: pa.Table) -> list[dict[str, Any]]:
-    """Returns the wrong predictions that the model was surest of, the surest first."""
-    wrong = [row for row in table.to_pylist() if row["label"] != row["predicted"]]
-    wrong.sort(key=lambda row: (-max(row["scores"]), row["row"]))
-    return [row | {"score": max(row["scores"])} for row in wrong[:MISTAKES]]
+def _mistakes(table: pa.Table, doubt: npt.NDArray[Any]) -> list[dict[str, Any]]:
+    """Returns the rows that went the most wrong, the worst first."""
+    import numpy as np
+
+    worst = np.argsort(-doubt, kind="stable")[:MISTAKES]
+    rows = table.take(worst[doubt[worst] > 0]).to_pylist()
+    return [row | {"doubt": float(doubt[place])} for row, place in zip(rows, worst, strict=False)]
 
 
 def _curves(history: list[dict[str, float]]) -> list[dict[str, Any]]:
     """Returns the learning curves, one chart for loss and one for accuracy, as SVG points."""
     width, height = 320.0, 140.0
     charts = []
-    for figure in ("loss", "accuracy"):
+    for figure in ("loss", _main(history[0])):
         names = [name for name in (figure, f"val_{figure}") if name in history[0]]
         values = [row[name] for row in history for name in names]
         low, high = min(values), max(values)
@@ -176,3 +172,9 @@ def _curves(history: list[dict[str, float]]) -> list[dict[str, Any]]:
             lines[name] = [(f"{x:.1f}", f"{y:.1f}") for x, y in zip(xs, ys, strict=True)]
         charts.append({"figure": figure, "low": low, "high": high, "lines": lines})
     return charts
+
+
+def _main(row: dict[str, float]) -> str:
+    """Returns the figure that picked the epoch: the first of the validation."""
+    held_out = (name.removeprefix("val_") for name in row if name.startswith("val_"))
+    return next(held_out, "accuracy" if "accuracy" in row else "loss")

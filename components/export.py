@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Any
 
 from textmill.artifact import Examples, Model, Saved, write_json
-from textmill.components.cleaning import Cleaning, clean
+from textmill.components.cleaning import Cleaning
 from textmill.components.cleaning_graph import clean_graph
+from textmill.components.golden import golden
+from textmill.components.train import ABOUT
+from textmill.frame import read_frame
 from textmill.models import text_classification
-from textmill.models.task import Task
-from textmill.models.tokenizer import read_tokenizer
-from textmill.progress import advance
+from textmill.models.task import Task, logits_of
 from textmill.quiet import import_tensorflow
 from textmill.serving import savedmodel
-from textmill.serving.wordpiece import WordPiece
+from textmill.serving.framing import Framing
+from textmill.serving.graph_tokenizer import graph_tokenizer
+from textmill.serving.heads import Head
+from textmill.serving.savedmodel import PAIR, TEXT
 
 FORMAT = 1
 ROWS = 24  # test rows among the golden ones
@@ -44,11 +47,9 @@ def export(
     """Write `model` to `out` as a SavedModel, with a manifest that says what it should answer.
 
     The graph holds the cleaning that the training texts went through, tokenization, the network and
-    softmax; the signatures are those of `textmill.serving.savedmodel.write`.
+    what makes answers of its logits; the signatures are those of `textmill.serving.heads.forms`.
     `assets.extra/manifest.json` holds the task, the labels, the maximum length, how texts are
-    cleaned, where it all came from, the operations and the size of the weights, and golden rows:
-    raw texts with the scores that the Keras model gives them, cleaned as `ingest` cleans, tokenized
-    by the `tokenizers` library and one at a time, so nothing of the graph is in them.
+    cleaned, where it all came from, the operations and the size of the weights, and golden rows.
 
     Args:
         out: Where to write.
@@ -67,62 +68,55 @@ def export(
     # must give the same bytes whatever this process did before.
     keras.utils.clear_session()
     about = model.task()
-    labels, max_length = about["labels"], about["max_length"]
-    tokenizer = WordPiece(model.tokenizer_file, max_length)
     network = task.load(model.path)
     rules = Cleaning(**about["cleaning"])
+    frame = read_frame(model.tokenizer_file)
     savedmodel.write(
         out.path,
         clean=lambda texts: clean_graph(texts, rules),
-        logits=lambda token_ids, mask: task.logits(network, token_ids, mask),
+        logits=lambda *rows: logits_of(network, *rows),
         variables=[variable.value for variable in network.weights],
-        tokenizer=tokenizer,
-        labels=labels,
+        tokenizer=graph_tokenizer(model.tokenizer_file),
+        framing=Framing(frame, about["max_length"], about["overlap"], about["windows"]),
+        head=Head(
+            about["kind"],
+            tuple(about["labels"]),
+            tuple(about.get("thresholds", ())),
+            about["separator"],
+        ),
+        pair=about["pair"],
     )
+    texts = _texts(examples)
     manifest = {
         "format": FORMAT,
         "task": about["task"],
-        "labels": labels,
-        "max_length": max_length,
-        "cleaning": about["cleaning"],
+        **{key: about[key] for key in ABOUT},
+        **({"thresholds": about["thresholds"]} if "thresholds" in about else {}),
         "made_from": {"model": model.digest} | ({"examples": examples.digest} if examples else {}),
         "versions": {name: version(name) for name in ("textmill", "keras", "tensorflow")},
         **savedmodel.describe(out.path),
-        "golden": _golden(task, network, model, _texts(examples), rules),
+        "golden": golden(task, network, model, texts, rules),
     }
     write_json(out.path / "assets.extra" / "manifest.json", manifest)
 
 
-def _texts(examples: Examples | None) -> list[str]:
-    """Returns texts of all lengths from the test split, then strange ones."""
-    texts = []
-    if examples:
-        column = examples.schema()["text"]
-        texts = examples.table("test", [column])[column].to_pylist()
-    texts.sort(key=lambda text: (len(text), text))
-    last = len(texts) - 1
+def _texts(examples: Examples | None) -> list[dict[str, str]]:
+    """Returns texts of all lengths from the test split, then strange ones; each with its pair."""
+    rows: list[dict[str, str]] = []
+    schema = examples.schema() if examples else None
+    pair = schema["pair"] if schema else None
+    if examples and schema:
+        names = {TEXT: schema["text"]} | ({PAIR: pair} if pair else {})
+        table = examples.table("test", list(names.values()))
+        rows = table.rename_columns(list(names)).to_pylist()
+    rows.sort(key=lambda row: (sum(map(len, row.values())), *row.values()))
+    last = len(rows) - 1
     # Whole numbers only: the same places whatever the machine.
-    places = sorted({last * i // (ROWS - 1) for i in range(ROWS)}) if texts else []
-    too_long = " ".join(texts[-8:] + ["a film of many words"] * 200)
-    return [texts[i] for i in places] + STRANGE + [too_long[:5000]]
-
-
-def _golden(
-    task: Task, network: Any, model: Model, texts: list[str], rules: Cleaning
-) -> list[dict[str, Any]]:
-    """Returns the texts with the scores of the Keras model."""
-    import numpy as np
-    import pyarrow as pa
-
-    tokenizer = read_tokenizer(model.tokenizer_file)
-    tokenizer.enable_truncation(model.task()["max_length"])
-    rows = []
-    cleaned = clean(pa.array(texts, pa.string()), rules).to_pylist()
-    for done, (text, seen) in enumerate(zip(texts, cleaned, strict=True)):
-        advance(done, len(texts), "golden rows")
-        ids = np.array([tokenizer.encode(seen).ids], np.int32)
-        logits = np.asarray(task.logits(network, ids, np.ones_like(ids)), np.float64)
-        powers = np.exp(logits[0] - logits[0].max())
-        scores = (powers / powers.sum()).astype(np.float32)
-        rows.append({"text": text, "scores": [float(score) for score in scores]})
-    return rows
+    places = sorted({last * i // (ROWS - 1) for i in range(ROWS)}) if rows else []
+    longest = [row[TEXT] for row in rows[-8:]]
+    strange = [*STRANGE, " ".join([*longest, *["a film of many words"] * 200])[:5000]]
+    others = {PAIR: strange[1:] + strange[:1]} if pair else {}
+    made = zip(strange, *others.values(), strict=True)
+    return [rows[i] for i in places] + [
+        dict(zip((TEXT, *others), row, strict=True)) for row in made
+    ]

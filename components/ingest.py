@@ -1,4 +1,4 @@
-"""Ingest: from any source to clean, distinct, labelled examples in three splits."""
+"""Ingest: from any source to clean, distinct examples in three splits, labelled or not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Literal
 
-from textmill.artifact import SPLITS, Examples, write_json
+from textmill.artifact import SPLITS, Examples, LabelKind, write_json
 from textmill.components.cleaning import Cleaning
 from textmill.components.settling import DUPLICATE, LEAKED, settle
 from textmill.components.shards import schema_of, write
@@ -20,6 +20,7 @@ from textmill.errors import UserError, nearest, one_of
 SPLIT: Mapping[str, float] = MappingProxyType({"train": 0.8, "validation": 0.1, "test": 0.1})
 EVERYWHERE: Mapping[str, str] = MappingProxyType({})
 DEFAULT_CLEANING = Cleaning()
+UNTOUCHED = Cleaning(html=False, control=False, unicode="none", whitespace=False)
 
 
 def ingest(
@@ -27,7 +28,10 @@ def ingest(
     source: Source,
     *,
     text: str = "text",
-    label: str = "label",
+    pair: str | None = None,
+    label: str | None = "label",
+    labels: LabelKind = "one",
+    separator: str = "|",
     test_source: Source | None = None,
     split: Mapping[str, float] = SPLIT,
     split_column: str | None = None,
@@ -48,7 +52,12 @@ def ingest(
             from 1). A column of the source that is called `file` or `line` gets an underscore.
         source: Where the rows come from.
         text: Name of the column with the text.
-        label: Name of the column with the label; numbers and truth values become their text.
+        pair: Name of the column with the second text, where rows have two.
+        label: Name of the column with the label; numbers and truth values become their text. None:
+            the rows have none, and a column of that name is kept like any other.
+        labels: What a label is: "one" name; "many", any number of names; a "number"; or "spans" of
+            the text, each with a name, see `textmill.components.label_column`.
+        separator: Between several names.
         test_source: Its rows are the test split; those of `source` are shared out between train and
             validation, in their proportion in `split`.
         split: Share of each split. A hash of the cleaned text decides, so that new rows move none.
@@ -80,17 +89,26 @@ def ingest(
             received=repr(conflicts),
             fix='set conflicts = "majority"',
         )
-    if text == label:
+    columns = [name for name in (text, pair, label) if name is not None]
+    twice = [name for name in columns if columns.count(name) > 1]
+    if twice:
         raise UserError(
-            f"text and label are both the column {text!r}",
-            expected="two columns",
-            received="one",
+            f"text and label are both the column {twice[0]!r}",
+            expected="a column for each text, and one for the label",
+            received=", ".join(columns),
             fix="set label to the column with the labels",
+        )
+    if labels == "spans" and cleaning != UNTOUCHED:
+        raise UserError(
+            "spans are places in a text as it is, and cleaning would move them",
+            expected="no cleaning",
+            received=str(cleaning),
+            fix="remove [data.clean]",
         )
     shares = _shares(split, has_test=test_source is not None)
     out.path.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="staged-", dir=out.path) as staged:
-        stage = Stage(Path(staged), text, label, split_column, where)
+        stage = Stage(Path(staged), text, label, pair, labels, separator, split_column, where)
         stage.add(source)
         if test_source is not None:
             stage.add(test_source, "test")
@@ -101,7 +119,7 @@ def ingest(
     if not any(kept.values()):
         raise UserError(
             f"{source}: none of {stage.read} rows can be used",
-            expected="rows with a text and a label",
+            expected="rows with a text and a label" if label else "rows with a text",
             received=", ".join(f"{reason} ({n})" for reason, n in rejected.most_common(3)),
             fix="see whether text, label, encoding and delimiter are those of the data",
         )
@@ -110,7 +128,10 @@ def ingest(
         out.path / "schema.json",
         {
             "text": schema.names[0],
-            "label": schema.names[1],
+            "pair": schema.names[1] if pair else None,
+            "label": schema.names[len(columns) - 1] if label else None,
+            "labels": labels,
+            "separator": separator,
             "columns": types,
             "cleaning": asdict(cleaning),
             "rows": kept,

@@ -1,9 +1,9 @@
-"""Token ids as `tf.train.Example` messages, many at once."""
+"""Rows of numbers as `tf.train.Example` messages, many at once."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -14,30 +14,44 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Ints = npt.NDArray[np.int64]
+    Values = Ints | npt.NDArray[np.float32]
 
 
-def records(ids: Ints, starts: Ints, labels: Ints, first_row: int) -> Iterator[bytes]:
-    """Yields a serialized `tf.train.Example` a row, with `token_ids`, `label` and `row`.
+def records(columns: Mapping[str, tuple[Values, Ints]]) -> Iterator[bytes]:
+    """Yields a serialized `tf.train.Example` a row.
 
     The bytes are those of `SerializeToString(deterministic=True)`; the library takes three times as
     long for them.
 
     Args:
-        ids: Token ids, >= 0, int64 [tokens], all rows one behind the other.
-        starts: int64 [rows + 1]; row i is `ids[starts[i]:starts[i + 1]]` and not empty.
-        labels: int64 [rows], >= 0.
-        first_row: Number of the first row.
+        columns: Name of a feature -> its values, int64 [values] and >= 0, or float32 [values], all
+            rows one behind the other; and int64 [rows + 1], where each row begins.
 
     Source: https://protobuf.dev/programming-guides/encoding/ and tensorflow/core/example.
+
+    Example:
+        >>> starts = np.arange(3)
+        >>> made = records({"a": (np.array([1, 2]), starts), "b": (np.float32([3, 4]), starts)})
+        >>> [len(record) for record in made]
+        [28, 28]
     """
-    rows = np.arange(first_row, first_row + len(labels))
-    single = np.arange(len(labels) + 1)
-    for label, row, token_ids in zip(
-        _packed(labels, single), _packed(rows, single), _packed(ids, starts), strict=True
-    ):
-        features = _feature(b"label", label) + _feature(b"row", row)
-        features += _feature(b"token_ids", token_ids)
+    named = [_features(name.encode(), *columns[name]) for name in sorted(columns)]
+    for row in zip(*named, strict=True):
+        features = b"".join(row)
         yield _head(1, len(features)) + features
+
+
+def _features(name: bytes, values: Values, starts: Ints) -> list[bytes]:
+    """Returns the entry of `Features.feature` that each row has under a name."""
+    if values.dtype == np.float32:
+        data = values.astype("<f4").tobytes()
+        cut = [data[4 * i : 4 * j] for i, j in pairwise(starts.tolist())]
+        return [_before_values(name, len(part), _FLOATS) + part for part in cut]
+    packed = _packed(values.astype(np.int64), starts)
+    return [_before_values(name, len(part), _INTS) + part for part in packed]
+
+
+_FLOATS, _INTS = 2, 3  # which field of a Feature holds its list
 
 
 def _packed(values: Ints, starts: Ints) -> list[bytes]:
@@ -56,16 +70,14 @@ def _packed(values: Ints, starts: Ints) -> list[bytes]:
     return [cut[i:j] for i, j in pairwise(ends[starts].tolist())]
 
 
-def _feature(name: bytes, values: bytes) -> bytes:
-    """Returns an entry of `Features.feature`: a name, and a Feature with an Int64List."""
-    return _before_values(name, len(values)) + values
-
-
 @cache
-def _before_values(name: bytes, size: int) -> bytes:
-    """Returns all of an entry that stands before its values, which take `size` bytes."""
-    head = _head(1, size)
-    head = _head(3, len(head) + size) + head
+def _before_values(name: bytes, size: int, kind: int) -> bytes:
+    """Returns all of an entry that stands before its values, which take `size` bytes.
+
+    An empty list has no values field at all.
+    """
+    head = _head(1, size) if size else b""
+    head = _head(kind, len(head) + size) + head
     head = _head(1, len(name)) + name + _head(2, len(head) + size) + head
     return _head(1, len(head) + size) + head
 

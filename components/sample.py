@@ -8,7 +8,8 @@ from textmill.artifact import Examples, write_json
 def sample(out: Examples, examples: Examples, *, rows: int, seed: int = 0) -> None:
     """Writes some training rows drawn at random, the validation rows, and no test rows.
 
-    Files are often sorted by label, so the first rows would not do. Each label keeps a row.
+    Files are often sorted by label, so the first rows would not do. Where rows have one label each,
+    every label keeps a row.
 
     Args:
         out: Parquet as `Examples` has it, rows in their old order.
@@ -23,8 +24,10 @@ def sample(out: Examples, examples: Examples, *, rows: int, seed: int = 0) -> No
     schema = examples.schema()
     table = examples.table("train")
     order = np.random.default_rng(seed).permutation(table.num_rows)
-    labels = table.column(schema["label"]).combine_chunks().dictionary_encode().indices
-    _, first = np.unique(labels.to_numpy()[order], return_index=True)
+    first = np.zeros(0, np.int64)
+    if schema["labels"] == "one":
+        labels = table.column(examples.label()).combine_chunks().dictionary_encode().indices
+        _, first = np.unique(labels.to_numpy()[order], return_index=True)
     chosen = np.union1d(order[first], order[:rows])
     if len(chosen) > rows:  # the rows that stand for their label stay
         spare = np.setdiff1d(order[:rows], order[first])

@@ -25,9 +25,10 @@ def settle(
 ) -> daft.DataFrame:
     """Returns the staged rows with clean texts and their fates, sorted by fate and order.
 
-    Rows with one text are looked at together. The first split in `CLAIMS` that holds it has it, and
-    its rows in the others are `LEAKED`. Of the labels that remain, the most frequent wins: its
-    first row stays, its others are `DUPLICATE`, and the rows of other labels go to `QUARANTINE`.
+    Rows with one text (or one pair of texts) are looked at together. The first split in `CLAIMS`
+    that holds it has it, and its rows in the others are `LEAKED`. Of the labels that remain, the
+    most frequent wins: its first row stays, its others are `DUPLICATE`, and the rows of other
+    labels go to `QUARANTINE`.
 
     Args:
         stage: The staged rows.
@@ -49,25 +50,31 @@ def settle(
         return clean(texts.to_arrow(), cleaning)
 
     @daft.func.batch(return_dtype=DataType.int8(), use_process=False)
-    def drawn(texts: daft.Series) -> Any:
-        return [draw(text or "", shares) for text in texts.to_pylist()]
+    def drawn(texts: daft.Series, pairs: daft.Series) -> Any:
+        rows = zip(texts.to_pylist(), pairs.to_pylist(), strict=True)
+        return [draw((text or "") + (pair or ""), shares) for text, pair in rows]
 
     types = {EXTRA + name: DataType.from_arrow_type(kind) for name, kind in stage.types.items()}
     # Daft takes the names for patterns.
     files = [re.sub(r"([*?\[\]{}])", r"[\1]", str(file)) for file in stage.files]
     rows = daft.read_parquet(files, schema=types)
-    rows = rows.with_column("clean", cleaned(col("text")))
-    empty = col("reason").is_null() & (col("clean") == lit(""))
+    rows = rows.with_columns({"clean": cleaned(col("text")), "clean pair": cleaned(col("pair"))})
+    empty = col("clean") == lit("")
+    if stage.pair is not None:
+        empty = empty | (col("clean pair") == lit(""))
+    empty = col("reason").is_null() & empty
     reason = f.when(empty, "empty after cleaning").otherwise(col("reason"))
     rows = rows.with_column("reason", reason)
     good = col("reason").is_null()
     text = f.when(good, col("clean")).otherwise(col("text"))
-    rows = rows.with_columns({"good": good, "text": text}).exclude("clean")
-    rows = rows.with_column("split", f.coalesce(col("split"), drawn(col("text"))))
+    pair = f.when(good, col("clean pair")).otherwise(col("pair"))
+    rows = rows.with_columns({"good": good, "text": text, "pair": pair})
+    rows = rows.exclude("clean", "clean pair")
+    rows = rows.with_column("split", f.coalesce(col("split"), drawn(col("text"), col("pair"))))
 
     # Rows of one text, and of one text and label; those that were rejected before keep apart.
-    same_text = Window().partition_by("good", "text")
-    same_label = Window().partition_by("good", "text", "label")
+    same_text = Window().partition_by("good", "text", "pair")
+    same_label = Window().partition_by("good", "text", "pair", "label")
     rows = rows.with_column("claim", col("split").min().over(same_text))
     claims = col("split") == col("claim")
     rows = rows.with_columns(

@@ -24,23 +24,26 @@ ROWS_PER_GROUP = 8192  # what `Examples.batches` hands over at a time
 
 
 def schema_of(stage: Stage) -> pa.Schema:
-    """Returns the columns of the examples: text, label, those of the source, file and line.
+    """Returns the columns of the examples: text, label if any, those of the source, file and line.
 
     Example:
         >>> schema_of(Stage(Path("staged"), text="line", label="role")).names
         ['line_', 'role', 'file', 'line']
+        >>> schema_of(Stage(Path("staged"), text="text", label=None)).names
+        ['text', 'file', 'line']
     """
     import pyarrow as pa
 
     ours = ["file", "line"]
-    theirs = [stage.text, stage.label, *stage.types]
+    given = [name for name in (stage.text, stage.pair, stage.label) if name is not None]
+    theirs = [*given, *stage.types]
     names: list[str] = []
     for name in theirs:
         new = name
         while new in ours or new in names or (new != name and new in theirs):
             new += "_"
         names.append(new)
-    types = [pa.string(), pa.string(), *stage.types.values(), pa.string(), pa.int64()]
+    types = [*[pa.string()] * len(given), *stage.types.values(), pa.string(), pa.int64()]
     return pa.schema(list(zip(names + ours, types, strict=True)))
 
 
@@ -64,8 +67,10 @@ def write(
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    columns = ["text", "label", *(EXTRA + name for name in stage.types), "file", "line"]
-    quarantined = ["file", "line", "reason", "text", "label"]
+    known = {"text": stage.text, "pair": stage.pair, "label": stage.label}
+    ours = [column for column, name in known.items() if name is not None]
+    columns = [*ours, *(EXTRA + name for name in stage.types), "file", "line"]
+    quarantined = ["file", "line", "reason", *ours]
     line = {"line": pa.int64()}
     quarantine_schema = pa.schema([(name, line.get(name, pa.string())) for name in quarantined])
     counts: Counter[int | str] = Counter()

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from textmill.artifact import LabelKind
 from textmill.components.columns import as_text, is_string
+from textmill.components.label_column import read_labels
 from textmill.components.sources.source import Batch, Rejected, Source
 from textmill.errors import UserError, nearest, one_of
 from textmill.progress import advance
@@ -31,13 +33,17 @@ class Stage:
     """Rows on their way from sources to Examples: Parquet files, and what is known of them.
 
     The columns are `order` (int64, the row's place among all), `file`, `line`, `split` (int8, its
-    place in `CLAIMS`, null where that is open), `text`, `label`, `reason` (null where the row is
-    good) and, under `EXTRA` + name, the other columns of the source.
+    place in `CLAIMS`, null where that is open), `text`, `pair` and `label` ("" in every row that
+    needs none), `reason` (null where the row is good) and, under `EXTRA` + name, the other columns
+    of the source.
 
     Attributes:
         folder: Where the files go.
         text: Column of the source with the text.
-        label: Column of the source with the label.
+        pair: Column of the source with the second text, or None.
+        label: Column of the source with the label, or None.
+        labels: What a label is.
+        separator: Between several names.
         split_column: Column of the source with the split, or None.
         where: Column -> value that a row must have to count at all.
         files: The files so far.
@@ -48,7 +54,10 @@ class Stage:
 
     folder: Path
     text: str
-    label: str
+    label: str | None
+    pair: str | None = None
+    labels: LabelKind = "one"
+    separator: str = "|"
     split_column: str | None = None
     where: Mapping[str, str] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
@@ -60,7 +69,7 @@ class Stage:
     def columns(self) -> list[str]:
         """Returns the names of the staged columns."""
         kept = (EXTRA + name for name in self.types)
-        return ["order", "file", "line", "split", "text", "label", "reason", *kept]
+        return ["order", "file", "line", "split", "text", "pair", "label", "reason", *kept]
 
     def add(self, source: Source, split: str | None = None) -> None:
         """Stages the rows of `source`.
@@ -106,16 +115,25 @@ class Stage:
             return _ordered(_rejected(batch.rejected), self.read)
         rows = dict(zip(names, batch.rows.columns, strict=True))
         text, bad_text = as_text(rows.pop(self.text), self.text)
-        label, bad_label = as_text(rows.pop(self.label), self.label)
-        label = pc.utf8_trim_whitespace(label)
-        faults = pc.make_struct(pc.or_(bad_text, bad_label), _missing(text), _missing(label))
+        pair, bad_pair = pa.repeat("", len(text)), pa.repeat(False, len(text))
+        if self.pair is not None:
+            pair, bad_pair = as_text(rows.pop(self.pair), self.pair)
+        label, unlabelled = self._label(rows, text)
+        faults = pc.make_struct(pc.or_(bad_text, bad_pair), _missing(text))
+        if self.pair is not None:
+            faults = pc.make_struct(
+                pc.or_(bad_text, bad_pair), pc.or_(_missing(text), _missing(pair))
+            )
         table = {
             "file": batch.file,
             "line": batch.line,
             "split": pa.nulls(len(text), pa.int8()),
             "text": text,
+            "pair": pair,
             "label": label,
-            "reason": pc.case_when(faults, "invalid encoding", "missing text", "missing label"),
+            "reason": pc.coalesce(
+                pc.case_when(faults, "invalid encoding", "missing text"), unlabelled
+            ),
         }
         if split is not None:
             table["split"] = pa.repeat(pa.scalar(CLAIMS.index(split), pa.int8()), len(text))
@@ -127,9 +145,22 @@ class Stage:
         rejected = _rejected(batch.rejected)
         return _ordered(pa.concat_tables([good, rejected], promote_options="default"), self.read)
 
+    def _label(self, rows: dict[str, pa.Array], text: pa.Array) -> tuple[pa.Array, pa.Array]:
+        """Takes the labels out of the columns of a batch; returns them, and why there is none."""
+        import pyarrow as pa
+
+        if self.label is None:
+            return pa.repeat("", len(text)), pa.nulls(len(text), pa.string())
+        column = rows.pop(self.label)
+        return read_labels(column, self.label, self.labels, self.separator, text)
+
     def _check(self, names: Sequence[str], file: str, split: str | None) -> None:
         """Raises a `UserError` where a column that was asked for isn't there."""
-        wanted = [("text", self.text), ("label", self.label)]
+        wanted = [("text", self.text)]
+        if self.pair is not None:
+            wanted.append(("text", self.pair))
+        if self.label is not None:
+            wanted.append(("label", self.label))
         if self.split_column is not None and split is None:
             wanted.append(("split_column", self.split_column))
         wanted += [("where", name) for name in self.where]
@@ -195,7 +226,7 @@ class Stage:
                 )
         return UserError(
             f"{source}: no rows",
-            expected="rows with a text and a label",
+            expected="rows with a text and a label" if self.label else "rows with a text",
             received=f"{self.left_out} rows that `where` leaves out" if self.left_out else "none",
             fix="correct where" if self.left_out else "name data with rows in it",
         )
@@ -236,6 +267,7 @@ def _rejected(rows: Sequence[Rejected]) -> pa.Table:
             "line": pa.array([row.line for row in rows], pa.int64()),
             "split": pa.nulls(len(rows), pa.int8()),
             "text": pa.array([row.text for row in rows], pa.string()),
+            "pair": pa.nulls(len(rows), pa.string()),
             "label": pa.nulls(len(rows), pa.string()),
             "reason": pa.array([row.reason for row in rows], pa.string()),
         }

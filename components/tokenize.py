@@ -6,19 +6,21 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from textmill.artifact import SPLITS, Examples, Parameters, Split, Tokens, TokensInfo, write_json
 from textmill.components.records import records
-from textmill.errors import UserError, nearest, one_of
+from textmill.errors import UserError
+from textmill.frame import Frame, read_frame
+from textmill.models.labels import label_names
 from textmill.models.preset import Preset, Scratch
+from textmill.models.row_maker import Made, RowMaker
 from textmill.models.search_point import Point, chosen
-from textmill.models.token_ids import Encoded, TokenIds
+from textmill.models.token_ids import TokenIds
 from textmill.models.tokenizer import load_tokenizer, train_tokenizer
-from textmill.progress import advance
+from textmill.progress import advance, warn
 from textmill.quiet import import_tensorflow
 
 if TYPE_CHECKING:
@@ -38,20 +40,24 @@ def tokenize(
     *,
     preset: Preset | Scratch,
     max_length: int = 256,
+    overlap: int | None = None,
+    windows: int = 8,
     parameters: Parameters | None = None,
 ) -> None:
     """Writes the token ids of every split to `out`.
 
-    A row longer than `max_length` keeps its first tokens and [SEP]. The labels are the names that
-    the training split has, sorted; a label's id is its place.
+    A text longer than `max_length` keeps its first tokens and [SEP], or becomes several rows. Of
+    two texts the longer one is cut first. The labels are the names that the training split has,
+    sorted; a label's id is its place.
 
     Args:
-        out: `<split>/part-*.tfrecord` (int64 `token_ids` [tokens], `label` [1], `row` [1]),
-            `tokens.json`, `tokenizer.json`.
+        out: `<split>/part-*.tfrecord`, `tokens.json`, `tokenizer.json`; see `Tokens`.
         examples: The rows.
         preset: Whose tokenizer to take. For `Scratch` one is trained on the training split.
         max_length: Tokens a row at most, [CLS] and [SEP] counted.
-        parameters: What a search found best, in place of the two values above.
+        overlap: Tokens that a window over a long text shares with the one before; None: it is cut.
+        windows: How many windows a text has at most; the rest is cut off.
+        parameters: What a search found best, in place of `preset` and `max_length`.
 
     Raises:
         UserError: The model has no positions for `max_length` tokens, the tokenizer does not fit
@@ -69,22 +75,50 @@ def tokenize(
         )
     tokenizer = _tokenizer(examples, preset)
     tokenizer.save(str(out.tokenizer_file))
-    label = examples.schema()["label"]
-    names = chain.from_iterable(
-        batch.column(label).unique().to_pylist() for batch in examples.batches("train", [label])
-    )
+    schema = examples.schema()
+    pair = schema["pair"] is not None
+    frame = read_frame(out.tokenizer_file)
+    _check(frame, max_length, overlap, pair=pair)
+    labels = (batch.column(0) for batch in examples.batches("train", [examples.label()]))
     info = TokensInfo(
-        labels=sorted(set(names)),
+        kind=schema["labels"],
+        labels=label_names(schema["labels"], labels, schema["separator"]),
+        separator=schema["separator"],
+        pair=pair,
         max_length=max_length,
-        cleaning=examples.schema()["cleaning"],
+        overlap=overlap,
+        windows=windows,
+        cleaning=schema["cleaning"],
         rows={},
         tokens={},
         truncated={},
         lengths={},
     )
     for split in SPLITS:
-        _write_split(out, examples, split, TokenIds(tokenizer, max_length), info)
+        _write_split(
+            out, examples, split, RowMaker(TokenIds(tokenizer, max_length), frame, info), info
+        )
     write_json(out.path / "tokens.json", info)
+
+
+def _check(frame: Frame, max_length: int, overlap: int | None, *, pair: bool) -> None:
+    room = frame.room(max_length, pair=pair)
+    if overlap is None:
+        return
+    if pair:
+        raise UserError(
+            "model.overlap: windows slide over one text, not over two",
+            expected="one column as data.text, or no overlap",
+            received=f"two columns, and overlap = {overlap}",
+            fix="remove model.overlap, or name one column",
+        )
+    if overlap >= room:
+        raise UserError(
+            f"model.overlap = {overlap} leaves a window nothing of its own",
+            expected=f"less than {room}, what max_length = {max_length} leaves for text",
+            received=str(overlap),
+            fix=f"set model.overlap = {room // 4}",
+        )
 
 
 @dataclass(frozen=True)
@@ -109,68 +143,74 @@ def _tokenizer(examples: Examples, preset: Preset | Scratch) -> Tokenizer:
 
 
 def _write_split(
-    out: Tokens, examples: Examples, split: Split, token_ids: TokenIds, info: TokensInfo
+    out: Tokens, examples: Examples, split: Split, make: RowMaker, info: TokensInfo
 ) -> None:
     import tensorflow as tf
 
     (out.path / split).mkdir()
     lengths = np.zeros(info["max_length"] + 1, np.int64)
-    row = truncated = 0
+    texts = rows = truncated = cut = 0
     writer: Any = None
-    for encoded, labels in _encoded(examples, split, token_ids, info["labels"]):
-        for record in records(encoded.ids, encoded.starts, labels, row):
-            if row % ROWS_PER_SHARD == 0:
+    for made in _made(examples, split, make):
+        for record in records(_columns(made, texts, windows=info["overlap"] is not None)):
+            if rows % ROWS_PER_SHARD == 0:
                 if writer:
                     writer.close()
-                shard = f"part-{row // ROWS_PER_SHARD:05d}.tfrecord"
+                shard = f"part-{rows // ROWS_PER_SHARD:05d}.tfrecord"
                 writer = tf.io.TFRecordWriter(str(out.path / split / shard))
             writer.write(record)
-            row += 1
-        lengths += np.bincount(np.diff(encoded.starts), minlength=len(lengths))
-        truncated += encoded.truncated
-        advance(row, examples.schema()["rows"].get(split), split)
+            rows += 1
+        texts += made.texts
+        lengths += np.bincount(np.diff(made.framed.starts), minlength=len(lengths))
+        truncated += made.framed.truncated
+        cut += made.cut
+        advance(texts, examples.schema()["rows"].get(split), split)
     if writer:
         writer.close()
-    info["rows"][split] = row
+    if cut:
+        warn(f"{split}: {cut} spans do not begin and end with words; all that they touch is tagged")
+    info["rows"][split] = rows
     info["tokens"][split] = int(lengths @ np.arange(len(lengths)))
     info["truncated"][split] = truncated
     info["lengths"][split] = lengths.tolist()
 
 
-def _encoded(
-    examples: Examples, split: Split, token_ids: TokenIds, labels: list[str]
-) -> Iterator[tuple[Encoded, Ints]]:
-    """Yields token ids and label ids, a piece while a thread makes those of the next."""
-    ahead: deque[tuple[Future[Encoded], Ints]] = deque()
+def _columns(made: Made, texts: int, *, windows: bool) -> dict[str, tuple[Any, Ints]]:
+    """Returns the features of rows, the first of which is of text number `texts`."""
+    framed, single = made.framed, np.arange(len(made.framed.texts) + 1)
+    found: dict[str, tuple[Any, Ints]] = {
+        "token_ids": (framed.ids, framed.starts),
+        "label": (made.labels.values, made.labels.starts),
+        "row": (framed.texts + texts, single),
+    }
+    return found | ({"first": (framed.firsts, single)} if windows else {})
+
+
+def _made(examples: Examples, split: Split, make: RowMaker) -> Iterator[Made]:
+    """Yields rows, a piece while a thread makes the next."""
+    ahead: deque[Future[Made]] = deque()
     with ThreadPoolExecutor(1) as thread:
-        for texts, label_ids in _pieces(examples, split, labels):
-            ahead.append((thread.submit(token_ids, texts), label_ids))
+        for texts, pairs, labels in _pieces(examples, split):
+            ahead.append(thread.submit(make, texts, pairs, labels, split))
             if len(ahead) > 2:
-                encoding, its_labels = ahead.popleft()
-                yield encoding.result(), its_labels
-        for encoding, its_labels in ahead:
-            yield encoding.result(), its_labels
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
-def _pieces(examples: Examples, split: Split, labels: list[str]) -> Iterator[tuple[pa.Array, Ints]]:
-    """Yields texts with the ids of their labels, as many as are tokenized at a time."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+def _pieces(
+    examples: Examples, split: Split
+) -> Iterator[tuple[pa.Array, pa.Array | None, pa.Array]]:
+    """Yields texts, second texts if there are, and labels, as many as are tokenized at a time."""
     schema = examples.schema()
-    for batch in examples.batches(split, [schema["text"], schema["label"]]):
-        texts, names = batch.column(schema["text"]), batch.column(schema["label"])
-        ids = pc.index_in(names, pa.array(labels, pa.string()))
-        if ids.null_count:
-            unknown = sorted(set(names.to_pylist()) - set(labels))
-            near = nearest(unknown[0], labels)
-            raise UserError(
-                f"the {split} split has a label that no training row has",
-                expected=one_of(labels),
-                received=repr(unknown[0]),
-                fix=f"mend the label ({near!r}?)" if near else "add rows of it, or drop these rows",
-            )
+    pair = schema["pair"]
+    columns = [schema["text"], examples.label(), *([pair] if pair else [])]
+    for batch in examples.batches(split, columns):
         size = max(1, BYTES * batch.num_rows // batch.nbytes)
         for start in range(0, batch.num_rows, size):
-            piece = slice(start, start + size)
-            yield texts[piece], ids[piece].to_numpy().astype(np.int64)
+            piece = batch.slice(start, size)
+            yield (
+                piece.column(schema["text"]),
+                piece.column(pair) if pair else None,
+                piece.column(examples.label()),
+            )

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import csv
 import shutil
+from typing import Any
+
+import numpy as np
 
 from textmill.artifact import LOGS, Model, Parameters, Tokens, write_json
+from textmill.errors import UserError
 from textmill.models import text_classification
 from textmill.models.preset import Preset, Scratch
 from textmill.models.search_point import Point, chosen
 from textmill.models.settings import Settings
 from textmill.models.task import Task
 from textmill.quiet import import_tensorflow
+
+# What serving must know of the rows that a model learned from, beside what the task settles.
+ABOUT = ("labels", "kind", "separator", "pair", "max_length", "overlap", "windows", "cleaning")
 
 
 def train(
@@ -48,9 +55,18 @@ def train(
 
     from textmill.models.checkpoint import save_classifier
     from textmill.models.curves import draw
+    from textmill.models.rows import read_rows
+    from textmill.models.scoring import score
     from textmill.models.training import Training
 
     info = tokens.info()
+    if info["kind"] != task.LABELS:
+        raise UserError(
+            f"{task.NAME} learns from labels of kind {task.LABELS}",
+            expected=f"examples with labels = {task.LABELS!r}",
+            received=f"labels = {info['kind']!r}",
+            fix="give ingest and train the same kind of label",
+        )
     point = chosen(Point(preset, info["max_length"], dropout, settings), parameters)
     learned = Training(
         tokens,
@@ -60,6 +76,13 @@ def train(
         settings=point.settings,
         folder=out.unfinished,
     ).run()
+    held_out = read_rows(tokens, "validation")
+
+    def scored() -> Any:
+        nothing = np.zeros((0, len(info["labels"])), np.float32)
+        return score(learned.model, held_out) if len(held_out) else (nothing, nothing)
+
+    settled = task.settle(scored, info["labels"])
     save_classifier(
         learned.model,
         out.path,
@@ -71,9 +94,8 @@ def train(
         ours / "task.json",
         {
             "task": task.NAME,
-            "labels": info["labels"],
-            "max_length": info["max_length"],
-            "cleaning": info["cleaning"],
+            **{key: value for key, value in info.items() if key in ABOUT},
+            **settled,
         },
     )
     write_json(ours / "training.json", learned.facts)

@@ -34,6 +34,7 @@ class Trials:
         nursery: Where trials run.
         examples: What they learn from.
         point: What they train with, where the values say nothing.
+        sliding: How windows slide over long texts: overlap, and how many at most.
         space: What the values are about.
         task: What is learned.
         objective: What the search makes good.
@@ -46,6 +47,7 @@ class Trials:
     nursery: Nursery
     examples: Examples
     point: Point
+    sliding: tuple[int | None, int]
     space: Space
     task: Task
     objective: str
@@ -111,7 +113,15 @@ class Trials:
 
     def _tokens(self, run: Runner, values: Values) -> Tokens:
         point = self.point.changed(self.space.tidy(values))
-        return run(tokenize, self.examples, preset=point.preset, max_length=point.max_length)
+        overlap, windows = self.sliding
+        return run(
+            tokenize,
+            self.examples,
+            preset=point.preset,
+            max_length=point.max_length,
+            overlap=overlap,
+            windows=windows,
+        )
 
     def _trial(self, run: Runner, tokens: Tokens, values: Values) -> Trial:
         values = self.space.tidy(values)

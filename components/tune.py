@@ -41,10 +41,12 @@ def tune(
     space: Space,
     task: Task = text_classification,
     max_length: int = 256,
+    overlap: int | None = None,
+    windows: int = 8,
     dropout: float = 0.1,
     settings: Settings = Settings(),
     algorithm: Algorithm = "bayesian",
-    objective: str = "val_accuracy",
+    objective: str | None = None,
     trials: int = 20,
     budget: Duration | None = None,
     rows: int | None = None,
@@ -70,11 +72,13 @@ def tune(
         space: What is searched, as `read_space` returns it.
         task: What is learned.
         max_length: Tokens a row at most.
+        overlap: As `tokenize` takes it.
+        windows: As `tokenize` takes it.
         dropout: Share of activations to drop.
         settings: How to train.
         algorithm: How KerasTuner proposes values; "grid" takes all of them, one after the other.
         objective: A column of the history, of which a trial's best epoch counts. What ends in
-            "loss" is made small, anything else large.
+            "loss" is made small, anything else large. None: the task's first figure on validation.
         trials: How many at most.
         budget: How long the search may take. The trial that runs then ends with its epoch.
         rows: Training rows that the trials see, drawn at random; None: all.
@@ -87,7 +91,9 @@ def tune(
 
     Source: https://keras.io/keras_tuner; https://arxiv.org/abs/1603.06560 (Hyperband).
     """
-    _check(examples, space, task, algorithm, objective, settings, hypermodel, tuner)
+    columns = _columns(task)
+    objective = objective or columns[0]
+    _check(examples, space, task, algorithm, objective, columns, settings, hypermodel, tuner)
     import_tensorflow()
     place, relay, folder = out.path.parent / TRIALS, _Relay(lambda: search), out.unfinished
     clock = _Clock(folder / "spent.json")
@@ -112,6 +118,7 @@ def tune(
             nursery,
             examples,
             Point(preset, max_length, dropout, settings),
+            (overlap, windows),
             space,
             task,
             objective,
@@ -184,19 +191,36 @@ class _Relay(Silent):
         return verdict
 
 
+def _columns(task: Task) -> list[str]:
+    """Returns the columns of a training's history, those of the validation first."""
+    import numpy as np
+
+    two = np.eye(2, dtype=np.float32)
+    labels, logits, names = {
+        "one": (np.array([0, 1], np.int32), two, ["0", "1"]),
+        "many": (two, two, ["0", "1"]),
+        "number": (np.array([0, 1], np.float32), two[:, :1], []),
+        "spans": (np.array([[0, 0], [0, 1]], np.int32), np.eye(2, 3, dtype=np.float32), TAGS),
+    }[task.LABELS]
+    figures = task.metrics(labels, logits, names)
+    return [*(f"val_{name}" for name in figures), "loss", "accuracy"]
+
+
+TAGS = ["O", "B-name", "I-name"]
+
+
 def _check(
     examples: Examples,
     space: Space,
     task: Task,
     algorithm: Algorithm,
     objective: str,
+    columns: list[str],
     settings: Settings,
     hypermodel: Hypermodel | None,
     tuner: type[Any] | None,
 ) -> None:
     """Says before any work what can't go well."""
-    import numpy as np
-
     for what, given in (("task", task), ("hypermodel", hypermodel), ("tuner", tuner)):
         check_portable(what, given)
     held_out = examples.schema()["rows"]["validation"]
@@ -207,17 +231,15 @@ def _check(
             received="none",
             fix="set data.split = {train = 0.8, validation = 0.1, test = 0.1}",
         )
-    if not (hypermodel or tuner):  # whose columns nobody knows before the first epoch
-        figures = task.metrics(np.array([0, 1], np.int32), np.eye(2, dtype=np.float32), ["0", "1"])
-        columns = ["loss", "accuracy", *(f"val_{name}" for name in figures)]
-        if objective not in columns:
-            close = nearest(objective, columns)
-            raise UserError(
-                f"tune.objective: no column {objective!r}",
-                expected=one_of(columns),
-                received=repr(objective),
-                fix=f"did you mean {close}?" if close else "take one of these",
-            )
+    # The columns of one's own code nobody knows before the first epoch.
+    if not (hypermodel or tuner) and objective not in columns:
+        close = nearest(objective, columns)
+        raise UserError(
+            f"tune.objective: no column {objective!r}",
+            expected=one_of(columns),
+            received=repr(objective),
+            fix=f"did you mean {close}?" if close else "take one of these",
+        )
     for entry in space.entries:
         if algorithm == "grid" and not entry.countable:
             raise UserError(

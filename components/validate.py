@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textmill.artifact import SPLITS, Examples, ExamplesSchema, Split, Statistics, write_json
 from textmill.errors import UserError
+from textmill.models.labels import names_in
 from textmill.progress import warn
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 REJECTED_SHARE = 0.1  # from here on, each of these is worth a warning
 DUPLICATE_SHARE = 0.3
@@ -22,7 +26,8 @@ def validate(out: Statistics, examples: Examples, *, minimum_rows_per_label: int
     `statistics.json` holds for each split the rows, the rows of each label, the commonest label and
     its share, and the lengths of the texts in characters (Unicode code points): min, median, p95
     (of the rows in order, the one below which 95 % lie), max and mean. For all: the shares of rows
-    that were rejected, had no text or label, or were duplicates, and warnings. `schema.pbtxt` is
+    that were rejected, had no text or label, or were duplicates, and warnings. Where rows have no
+    label, what is said of labels is left out, and test may be empty. `schema.pbtxt` is
     a `tensorflow_metadata.proto.v0.Schema` in text form, as TensorFlow Data Validation reads it.
 
     Args:
@@ -52,10 +57,15 @@ def validate(out: Statistics, examples: Examples, *, minimum_rows_per_label: int
     splits: dict[Split, dict[str, Any]] = {}
     for split in SPLITS:
         labels[split], splits[split] = _look(examples, split, schema)
-    _check(schema, labels, minimum_rows_per_label)
+    _check_rows({split: found["rows"] for split, found in splits.items()}, schema)
+    warnings = list(_warnings(schema))
+    if schema["label"] is not None and schema["labels"] == "number":
+        _check_numbers(schema["label"], splits["train"]["numbers"])
+    elif schema["label"] is not None:
+        _check_labels(schema, labels, minimum_rows_per_label)
+        warnings = [*_label_warnings(schema, labels), *warnings]
     read = schema["read"]
     rejected = schema["rejected"]
-    warnings = list(_warnings(schema, labels))
     write_json(
         out.path / "statistics.json",
         {
@@ -65,7 +75,7 @@ def validate(out: Statistics, examples: Examples, *, minimum_rows_per_label: int
             "shares": {
                 "rejected": sum(rejected.values()) / read,
                 "missing_text": rejected.get("missing text", 0) / read,
-                "missing_label": rejected.get("missing label", 0) / read,
+                **_missing_labels(schema),
                 "duplicates": schema["duplicates"] / read,
             },
             "conflicts": schema["conflicts"],
@@ -81,53 +91,101 @@ def validate(out: Statistics, examples: Examples, *, minimum_rows_per_label: int
 def _look(
     examples: Examples, split: Split, schema: ExamplesSchema
 ) -> tuple[Counter[str], dict[str, Any]]:
-    """Returns label -> rows of a split, and its statistics."""
+    """Returns label -> rows of a split, none where rows have no label; and its statistics."""
     import numpy as np
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     labels: Counter[str] = Counter()
-    lengths = []
-    for batch in examples.batches(split, [schema["text"], schema["label"]]):
+    lengths, numbers = [np.zeros(0, np.int32)], [np.zeros(0)]
+    label = schema["label"]
+    for batch in examples.batches(split, [schema["text"], *([label] if label else [])]):
         lengths.append(pc.utf8_length(batch[schema["text"]]).to_numpy())
-        for count in pc.value_counts(batch[schema["label"]]).to_pylist():
-            labels[count["values"]] += count["counts"]
-    statistics: dict[str, Any] = {"rows": labels.total(), "labels": dict(sorted(labels.items()))}
-    if labels:
-        characters = np.concatenate(lengths)
+        if label and schema["labels"] == "number":
+            numbers.append(batch[label].cast(pa.float64()).to_numpy())
+        elif label:
+            for count in pc.value_counts(batch[label]).to_pylist():
+                for name in names_in(schema["labels"], count["values"], schema["separator"]):
+                    labels[name] += count["counts"]
+    characters = np.concatenate(lengths)
+    statistics: dict[str, Any] = {"rows": len(characters)}
+    if label and schema["labels"] == "number":
+        statistics["numbers"] = _spread(np.concatenate(numbers))
+    elif label:
+        statistics["labels"] = dict(sorted(labels.items()))
+    if labels and schema["labels"] == "one":
         commonest = max(sorted(labels), key=labels.__getitem__)
         share = labels[commonest] / labels.total()
         statistics["commonest"] = {"label": commonest, "share": share}
-        statistics["characters"] = {
-            "min": int(characters.min()),
-            "median": float(np.median(characters)),
-            "p95": int(np.percentile(characters, 95, method="inverted_cdf")),
-            "max": int(characters.max()),
-            "mean": float(characters.mean()),
-        }
+    if len(characters):
+        statistics["characters"] = _spread(characters)
     return labels, statistics
 
 
-def _check(schema: ExamplesSchema, labels: dict[Split, Counter[str]], minimum: int) -> None:
-    """Raises a `UserError` where training can't work."""
-    train = labels["train"]
-    empty = [split for split in SPLITS if not labels[split]]
+def _spread(values: npt.NDArray[Any]) -> dict[str, float]:
+    import numpy as np
+
+    if not len(values):
+        return {}
+    return {
+        "min": values.min().item(),
+        "median": float(np.median(values)),
+        "p95": np.percentile(values, 95, method="inverted_cdf").item(),
+        "max": values.max().item(),
+        "mean": float(values.mean()),
+    }
+
+
+def _missing_labels(schema: ExamplesSchema) -> dict[str, float]:
+    if schema["label"] is None:
+        return {}
+    return {"missing_label": schema["rejected"].get("missing label", 0) / schema["read"]}
+
+
+def _check_rows(rows: dict[Split, int], schema: ExamplesSchema) -> None:
+    """Raises a `UserError` where a split that is needed has no rows."""
+    needed = SPLITS if schema["label"] is not None else SPLITS[:2]
+    empty = [split for split in needed if not rows[split]]
     if empty:
         raise UserError(
             f"no rows in {' and '.join(empty)}",
-            expected="rows in train, validation and test",
-            received=", ".join(f"{labels[split].total()} in {split}" for split in SPLITS),
+            expected=f"rows in {', '.join(needed[:-1])} and {needed[-1]}",
+            received=", ".join(f"{rows[split]} in {split}" for split in SPLITS),
             fix="give more rows, or a larger share to the empty split",
         )
-    if len(train) == 1:
+
+
+def _check_numbers(column: str, train: dict[str, float]) -> None:
+    """Raises a `UserError` where nothing can be learnt from the numbers."""
+    if train["min"] == train["max"]:
+        raise UserError(
+            "only one number in train",
+            expected="numbers that differ",
+            received=f"{train['min']:g} in all rows of train",
+            fix=f"see whether {column!r} is the column with the numbers, and `where` right",
+        )
+
+
+def _check_labels(schema: ExamplesSchema, labels: dict[Split, Counter[str]], minimum: int) -> None:
+    """Raises a `UserError` where nothing can be learnt from the labels."""
+    train, column, one = labels["train"], schema["label"], schema["labels"] == "one"
+    if not train:
+        raise UserError(
+            "no row of train has a label",
+            expected="labels, or spans of the text",
+            received="none in all rows of train",
+            fix=f"see whether {column!r} is the column with the labels",
+        )
+    if one and len(train) == 1:
         raise UserError(
             "only one label in train",
             expected="two labels or more",
             received=f"{next(iter(train))!r} in all {train.total()} rows",
-            fix=f"see whether {schema['label']!r} is the column with the labels, and `where` right",
+            fix=f"see whether {column!r} is the column with the labels, and `where` right",
         )
-    if len(train) > max(20, train.total() / 2):
+    if schema["labels"] != "spans" and len(train) > max(20, train.total() / 2):
         raise UserError(
-            f"column {schema['label']!r} looks like no label",
+            f"column {column!r} looks like no label",
             expected="many rows of every label",
             received=f"{len(train)} labels in {train.total()} rows of train",
             fix="set label to the column with the labels",
@@ -153,16 +211,19 @@ def _check(schema: ExamplesSchema, labels: dict[Split, Counter[str]], minimum: i
         )
 
 
-def _warnings(schema: ExamplesSchema, labels: dict[Split, Counter[str]]) -> Iterator[str]:
+def _label_warnings(schema: ExamplesSchema, labels: dict[Split, Counter[str]]) -> Iterator[str]:
     train = labels["train"]
     commonest, rows = train.most_common(1)[0]
-    if rows > COMMONEST_SHARE * train.total():
+    if schema["labels"] == "one" and rows > COMMONEST_SHARE * train.total():
         yield f"{rows / train.total():.0%} of train has the label {commonest!r}"
     for split in SPLITS:
         few = sorted(name for name in train if labels[split][name] < FEW_ROWS)
         if few:
             counts = ", ".join(f"{name!r} ({labels[split][name]})" for name in few[:20])
             yield f"fewer than {FEW_ROWS} rows in {split}: {counts}"
+
+
+def _warnings(schema: ExamplesSchema) -> Iterator[str]:
     rejected = sum(schema["rejected"].values())
     if rejected > REJECTED_SHARE * schema["read"]:
         reasons = Counter(schema["rejected"]).most_common(3)
@@ -177,12 +238,14 @@ def _schema_text(schema: ExamplesSchema, labels: list[str]) -> str:
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     found = schema_pb2.Schema()
-    found.string_domain.add(name="label").value.extend(labels)
-    for name in (schema["text"], schema["label"]):
+    label = schema["label"]
+    for name in filter(None, (schema["text"], label)):
         feature = found.feature.add(name=name, type=schema_pb2.BYTES)
         feature.presence.min_fraction = 1
         feature.presence.min_count = 1
         feature.shape.dim.add(size=1)
-    found.feature[1].domain = "label"
+    if label is not None:
+        found.string_domain.add(name="label").value.extend(labels)
+        found.feature[1].domain = "label"
     text: str = text_format.MessageToString(found, as_utf8=True)
     return text

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from textmill.artifact import LabelKind
 from textmill.errors import UserError, nearest, one_of
 
 if TYPE_CHECKING:
@@ -75,23 +76,40 @@ def step_sizes(model: keras.Model, decay: float) -> dict[str, float]:
     return found
 
 
-def smoothed(loss: Loss, share: float, classes: int) -> Loss:
+def smoothed(loss: Loss, share: float, kind: LabelKind, classes: int) -> Loss:
     """Returns a loss that takes a share of each label for all labels alike.
 
     Args:
-        loss: From label ids [rows] and logits [rows, classes] to a loss for each row.
+        loss: Of a task whose labels are of this kind, a loss for each row.
         share: 0 to 1.
-        classes: How many labels there are.
+        kind: "one", "many" (there each label is a choice between two) or "spans".
+        classes: How many labels, or tags, there are.
+
+    Raises:
+        UserError: The labels are numbers.
 
     Source: https://arxiv.org/abs/1512.00567, section 7.
     """
     import tensorflow as tf
 
+    if kind == "number":
+        raise UserError(
+            "train.label_smoothing: a number can't be smoothed",
+            expected="a task with labels to choose from",
+            received=f"label_smoothing = {share}",
+            fix="remove it from [train]",
+        )
+
     def found(labels: Any, logits: Any) -> Any:
-        rows = tf.shape(labels)[0]
-        every = tf.repeat(tf.range(classes, dtype=labels.dtype), rows)
-        others = tf.reshape(loss(every, tf.tile(logits, [classes, 1])), [classes, rows])
-        return (1 - share) * loss(labels, logits) + share * tf.reduce_mean(others, axis=0)
+        if kind == "many":
+            return loss(labels * (1 - share) + share / 2, logits)
+        # Of spans 0 stands for no word, and 1 for the first tag.
+        each = [
+            tf.fill(tf.shape(labels), i) if kind == "one" else tf.where(labels > 0, i + 1, 0)
+            for i in range(classes)
+        ]
+        others = tf.add_n([loss(tf.cast(ids, labels.dtype), logits) for ids in each]) / classes
+        return (1 - share) * loss(labels, logits) + share * others
 
     return found
 

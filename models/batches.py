@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import tensorflow as tf
 
     from textmill.models.adaptation import Floats
@@ -111,7 +112,7 @@ def edges(histogram: Sequence[int], count: int) -> list[int]:
 
 
 def padded(
-    rows: Rows, batch: Places, inputs: Iterable[str], widths: Sequence[int] = ()
+    rows: Rows, batch: Places, inputs: Collection[str], widths: Sequence[int] = ()
 ) -> dict[str, Ints]:
     """Returns a batch as the model takes it.
 
@@ -130,12 +131,41 @@ def padded(
     mask = np.arange(_width((ends - starts).max(), widths)) < (ends - starts)[:, None]
     token_ids = np.zeros(mask.shape, np.int32)
     token_ids[mask] = np.concatenate(parts)
-    every = {
-        "token_ids": token_ids,
-        "padding_mask": mask.astype(np.int32),
-        "segment_ids": np.zeros_like(token_ids),
-    }
+    every = {"token_ids": token_ids, "padding_mask": mask.astype(np.int32)}
+    if "segment_ids" in inputs:
+        every["segment_ids"] = segments(token_ids, rows.separator)
     return {name: every[name] for name in inputs}
+
+
+def segments(token_ids: Ints, separator: int | None) -> Ints:
+    """Returns 1 for each token of the second of two texts, and behind it, else 0.
+
+    Args:
+        token_ids: int32 [batch, width].
+        separator: The id between the two; None: all is one text.
+    """
+    if separator is None:
+        return np.zeros_like(token_ids)
+    ends = (token_ids == separator).astype(np.int32)
+    before: Ints = np.cumsum(ends, axis=1, dtype=np.int32) - ends
+    return np.minimum(before, 1)
+
+
+def targets(rows: Rows, batch: Places, width: int) -> npt.NDArray[Any]:
+    """Returns the labels of a batch: `rows.labels` of its rows, those of spans padded with 0.
+
+    Args:
+        rows: All rows.
+        batch: Row numbers, int64 [batch].
+        width: Positions of a row.
+    """
+    if rows.kind != "spans":
+        return rows.labels[batch]
+    starts, ends = rows.starts[batch], rows.starts[batch + 1]
+    found = np.zeros((len(batch), width), np.int32)
+    parts = [rows.labels[i:j] for i, j in zip(starts.tolist(), ends.tolist(), strict=True)]
+    found[np.arange(width) < (ends - starts)[:, None]] = np.concatenate(parts)
+    return found
 
 
 def padding(lengths: Places, batches: Sequence[Places], widths: Sequence[int] = ()) -> float:
@@ -154,11 +184,11 @@ def padding(lengths: Places, batches: Sequence[Places], widths: Sequence[int] = 
 def dataset(
     rows: Rows,
     batches: Sequence[Places],
-    inputs: Iterable[str],
+    inputs: Collection[str],
     *,
     pieces: int = 1,
     widths: Sequence[int] = (),
-    class_weights: Floats | None = None,
+    weights: Floats | None = None,
 ) -> tf.data.Dataset:
     """Returns the batches as tensors, in their order, made ahead of whoever takes them.
 
@@ -169,34 +199,36 @@ def dataset(
         pieces: Cut each batch into so many nearly equal pieces (into rows, where it has fewer),
             which come one after the other: what fits in memory, for gradients that are summed.
         widths: As `padded` takes them.
-        class_weights: How much a row of each label counts, float32 [classes]; None: all alike.
+        weights: How much each of all rows counts, float32 [rows]; None: all alike.
 
     Returns:
-        Inputs by name, int32 [piece, width]; labels, int32 [piece]; and weights, float32 [piece]:
-        what a row counts, as a share of its whole batch. So the sum of weights times losses over
-        the pieces of a batch, and over the replicas among which they are shared, is the batch's
-        mean loss.
+        Inputs by name, int32 [piece, width]; labels as `targets` returns them; and weights, float32
+        [piece]: what a row counts, as a share of its whole batch. So the sum of weights times
+        losses over the pieces of a batch, and over the replicas among which they are shared, is the
+        batch's mean loss.
     """
     import tensorflow as tf
 
     names = list(inputs)
     cut = [part for b in batches for part in np.array_split(b, min(pieces, len(b)))]
-    counts = np.ones(int(rows.labels.max(initial=0)) + 1, np.float32)
-    counts = counts if class_weights is None else class_weights
-    sums = [counts[rows.labels[b]].sum() for b in batches for _ in range(min(pieces, len(b)))]
+    counts = np.ones(len(rows), np.float32) if weights is None else weights
+    sums = [counts[b].sum() for b in batches for _ in range(min(pieces, len(b)))]
+    kind = tf.int32 if rows.kind in ("one", "spans") else tf.float32
+    shape = {"many": [None, rows.labels.shape[-1]], "spans": [None, None]}.get(rows.kind, [None])
 
     def arrays(i: int) -> tuple[Any, ...]:
-        labels = rows.labels[cut[i]]
-        return *padded(rows, cut[i], names, widths).values(), labels, counts[labels] / sums[i]
+        found = padded(rows, cut[i], names, widths)
+        labels = targets(rows, cut[i], found[names[0]].shape[1])
+        return *found.values(), labels, counts[cut[i]] / sums[i]
 
     def tensors(i: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
-        *found, labels, weights = tf.numpy_function(
-            arrays, [i], [tf.int32] * (len(names) + 1) + [tf.float32]
+        *found, labels, each = tf.numpy_function(
+            arrays, [i], [tf.int32] * len(names) + [kind, tf.float32]
         )
         # Open dimensions, so that a new length does not trace the training step anew.
-        found = [tf.ensure_shape(each, [None, None]) for each in found]
-        labels, weights = tf.ensure_shape(labels, [None]), tf.ensure_shape(weights, [None])
-        return dict(zip(names, found, strict=True)), labels, weights
+        found = [tf.ensure_shape(one, [None, None]) for one in found]
+        labels, each = tf.ensure_shape(labels, shape), tf.ensure_shape(each, [None])
+        return dict(zip(names, found, strict=True)), labels, each
 
     made = tf.data.Dataset.range(len(cut)).map(tensors, num_parallel_calls=2, deterministic=True)
     return made.prefetch(8)

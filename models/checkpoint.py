@@ -98,10 +98,25 @@ def classifier_class(backbone: keras.Model) -> Any:
     )
 
 
+def load_task(path: Path, kind: Any = None) -> keras.Model:
+    """Returns the model of a Model artifact, without what turns text into token ids.
+
+    Args:
+        path: A folder that `save_classifier` wrote.
+        kind: KerasHub's class, or one like it; None: its text classifier.
+    """
+    import keras_hub
+
+    kind = kind or keras_hub.models.TextClassifier
+    model: keras.Model = kind.from_preset(str(path), preprocessor=None)
+    restore_numerics(model.backbone, path)
+    return model
+
+
 def save_classifier(
     model: keras.Model, folder: Path, *, tokenizer_file: Path, max_length: int
 ) -> None:
-    """Writes a KerasHub preset folder whose classifier takes raw strings.
+    """Writes a KerasHub preset folder; a text classifier loaded from it takes raw strings.
 
     Equal weights give equal bytes.
 
@@ -111,7 +126,8 @@ def save_classifier(
         tokenizer_file: The `tokenizer.json` that the model was trained with.
         max_length: Tokens a row at most.
     """
-    model.preprocessor = _preprocessor(type(model), tokenizer_file, max_length)
+    if type(model).preprocessor_cls is not None:
+        model.preprocessor = _preprocessor(type(model), tokenizer_file, max_length)
     _check_room(folder, sum(weight.numpy().nbytes for weight in model.weights))
     model.save_to_preset(str(folder))
     numerics = get_numerics(model.backbone)

@@ -40,7 +40,9 @@ def draw(history: Sequence[Mapping[str, float]], file: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    names = [n for n in ("loss", "accuracy") if n in history[0] or f"val_{n}" in history[0]]
+    # Beside the loss the figure that picks the epoch, which is the first of a validation.
+    held_out = (name.removeprefix("val_") for name in history[0] if name.startswith("val_"))
+    names = [n for n in ("loss", next(held_out, "accuracy")) if _there(n, history[0])]
     epochs = [row["epoch"] for row in history]
     figure = Figure(figsize=(4.5 * len(names), 3.2), layout="constrained")
     FigureCanvasAgg(figure)
@@ -57,3 +59,7 @@ def draw(history: Sequence[Mapping[str, float]], file: Path) -> None:
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     figure.savefig(file, dpi=120, metadata={"Software": None})
+
+
+def _there(name: str, row: Mapping[str, float]) -> bool:
+    return name in row or f"val_{name}" in row

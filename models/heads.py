@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from textmill.errors import UserError
-from textmill.models.huggingface import Source
+import numpy as np
+
+from textmill.errors import UserError, one_of
+from textmill.models import (
+    multi_label_classification,
+    text_classification,
+    text_regression,
+    token_classification,
+)
+from textmill.models.huggingface import Array, Hook, Source
 from textmill.models.preset import Preset
+from textmill.models.task import Task
 
 if TYPE_CHECKING:
     import keras
@@ -22,56 +31,131 @@ HEADS = {
     "roberta": {"pooled_dense": "classifier.dense", "logits": "classifier.out_proj"},
     "xlm-roberta": {"pooled_dense": "classifier.dense", "logits": "classifier.out_proj"},
 }
+TOKEN_HEAD = {"logits": "classifier"}  # of all kinds, where each token has logits
 
 
-def labels(preset: Preset) -> list[str]:
-    """Returns the names of a checkpoint's classes, in the order of their ids.
+def task_of(preset: Preset) -> Task:
+    """Returns the task that a checkpoint has a head for.
 
     Raises:
-        UserError: It has no head, or one for another task.
+        UserError: It has no head, or one for something else.
+
+    Source: `problem_type` in https://huggingface.co/docs/transformers/main_classes/configuration.
     """
     config = preset.config()
     architecture = (config.get("architectures") or ["nothing"])[0]
-    problem = config.get("problem_type")
+    if architecture.endswith("ForTokenClassification"):
+        return token_classification
     if not architecture.endswith("ForSequenceClassification"):
         raise UserError(
             f"{preset.name} has no classification head",
-            expected="a model such as BertForSequenceClassification",
+            expected="a model such as BertForSequenceClassification or BertForTokenClassification",
             received=architecture,
             fix="train it first: textmill run, with this folder as model.preset",
         )
-    if problem not in (None, "single_label_classification"):
+    # Left out, transformers takes one logit for a number.
+    default = "regression" if len(_names(config)) == 1 else "single_label_classification"
+    problem = config.get("problem_type") or default
+    if problem not in _PROBLEMS:
         raise UserError(
-            f"{preset.name}: its head is not for one label of several",
-            expected='problem_type "single_label_classification"',
+            f"{preset.name}: its head is for a problem that nobody knows",
+            expected=f"problem_type {one_of(_PROBLEMS)}",
             received=repr(problem),
-            fix="take a classifier for one label a text",
+            fix="mend problem_type in config.json",
         )
-    # A config leaves them out where they are LABEL_0 and LABEL_1.
-    named: Mapping[str, str] = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-    ids = sorted(map(int, named))
-    if ids != list(range(len(ids))) or len(ids) < 2:
+    return _PROBLEMS[problem]
+
+
+_PROBLEMS: dict[str, Task] = {
+    "single_label_classification": text_classification,
+    "multi_label_classification": multi_label_classification,
+    "regression": text_regression,
+}
+
+
+def labels(preset: Preset) -> list[str]:
+    """Returns the names of a checkpoint's labels, in the order of its ids.
+
+    Raises:
+        UserError: The ids are not those of a head for its task.
+    """
+    config = preset.config()
+    named, ids = _names(config), sorted(map(int, _names(config)))
+    least = 1 if task_of(preset) is text_regression else 2
+    if ids != list(range(len(ids))) or len(ids) < least:
         raise UserError(
             f"{preset.name}: id2label is not right",
-            expected="two labels or more, with ids from 0",
+            expected=f"{'one label' if least == 1 else 'two labels'} or more, with ids from 0",
             received=", ".join(map(str, ids)),
             fix="mend id2label in config.json",
         )
     return [str(named[str(i)]) for i in ids]
 
 
+def _names(config: Mapping[str, Any]) -> Mapping[str, str]:
+    # A config leaves them out where they are LABEL_0 and LABEL_1.
+    return config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+
+
+def served_labels(preset: Preset) -> list[str]:
+    """Returns the names of a checkpoint's labels, in the order in which Textmill has them.
+
+    That is the order of the ids; of tags "O" comes first, then "B-" and "I-" of each name; a number
+    has none.
+
+    Raises:
+        UserError: A tag is none of these.
+    """
+    task, found = task_of(preset), labels(preset)
+    if task is text_regression:
+        return []
+    if task is not token_classification:
+        return found
+    strange = [tag for tag in found if tag != "O" and tag[:2] not in ("B-", "I-")]
+    if strange or "O" not in found:
+        raise UserError(
+            f"{preset.name}: its labels are not tags of spans",
+            expected='"O", and "B-" or "I-" before each name',
+            received=", ".join((strange or found)[:8]),
+            fix="rename them under id2label in config.json",
+        )
+    names = sorted({tag[2:] for tag in found if tag != "O"})
+    return ["O", *(f"{part}-{name}" for name in names for part in "BI")]
+
+
 def load_head(model: keras.Model, preset: Preset) -> None:
     """Sets the weights of a classifier's head to those of a checkpoint.
 
     Args:
-        model: KerasHub's classifier for the checkpoint's kind of model.
+        model: The task's model for the checkpoint's kind of encoder.
         preset: The checkpoint.
 
     Raises:
         UserError: A weight is missing or does not fit.
     """
     source = Source(preset)
-    for layer_name, name in HEADS[preset.config()["model_type"]].items():
+    theirs, ours = labels(preset), served_labels(preset) or labels(preset)
+    layers = HEADS[preset.config()["model_type"]]
+    if task_of(preset) is token_classification:
+        layers = TOKEN_HEAD
+    for layer_name, name in layers.items():
         layer: Any = model.get_layer(layer_name)
-        source.port_weight(layer.kernel, f"{name}.weight", lambda x, shape: x.T)
-        source.port_weight(layer.bias, f"{name}.bias")
+        kernel, bias = (lambda x, shape: x.T), None
+        if layer_name == "logits" and theirs != ours:
+            places = [theirs.index(tag) if tag in theirs else -1 for tag in ours]
+            kernel, bias = _ordered(places, 0.0), _ordered(places, NEVER)
+        source.port_weight(layer.kernel, f"{name}.weight", kernel)
+        source.port_weight(layer.bias, f"{name}.bias", bias)
+
+
+NEVER = -1e4  # the logit of a tag that a checkpoint does not have
+
+
+def _ordered(places: list[int], missing: float) -> Hook:
+    """Returns what puts the outputs of a head in the order of `places`, -1 for one it lacks."""
+
+    def hook(value: Array, shape: list[int]) -> Array:
+        filled = np.concatenate([value, np.full_like(value[:1], missing)])
+        return filled[places].T
+
+    return hook

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from textmill.artifact import Model
 from textmill.errors import UserError
-from textmill.models.heads import HEADS
+from textmill.models.heads import HEADS, TOKEN_HEAD
 from textmill.models.huggingface import Hook, converter_of
 from textmill.models.numerics import get_numerics
 
@@ -20,22 +20,36 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-# KerasHub's class -> model type, and class of transformers.
+# KerasHub's class -> model type, and what classes of transformers begin with.
 _KINDS = {
-    "AlbertBackbone": ("albert", "AlbertForSequenceClassification"),
-    "BertBackbone": ("bert", "BertForSequenceClassification"),
-    "DebertaV3Backbone": ("deberta-v2", "DebertaV2ForSequenceClassification"),
-    "DistilBertBackbone": ("distilbert", "DistilBertForSequenceClassification"),
-    "ElectraBackbone": ("electra", "ElectraForSequenceClassification"),
-    "RobertaBackbone": ("roberta", "RobertaForSequenceClassification"),
-    "XLMRobertaBackbone": ("xlm-roberta", "XLMRobertaForSequenceClassification"),
+    "AlbertBackbone": ("albert", "Albert"),
+    "BertBackbone": ("bert", "Bert"),
+    "DebertaV3Backbone": ("deberta-v2", "DebertaV2"),
+    "DistilBertBackbone": ("distilbert", "DistilBert"),
+    "ElectraBackbone": ("electra", "Electra"),
+    "RobertaBackbone": ("roberta", "Roberta"),
+    "XLMRobertaBackbone": ("xlm-roberta", "XLMRoberta"),
+}
+# What a label is -> `problem_type` in config.json; of spans it says nothing.
+_PROBLEMS = {
+    "one": "single_label_classification",
+    "many": "multi_label_classification",
+    "number": "regression",
+}
+# Special tokens of a tokenizer, by any of the names that they have.
+_SPECIAL = {
+    "unk_token": ("[UNK]", "<unk>"),
+    "cls_token": ("[CLS]", "<s>"),
+    "sep_token": ("[SEP]", "</s>"),
+    "pad_token": ("[PAD]", "<pad>"),
+    "mask_token": ("[MASK]", "<mask>"),
 }
 _PREFIXES = {"deberta-v2": "deberta", "xlm-roberta": "roberta"}
 _RESERVED = 2  # position embeddings before the first, in RoBERTa: those of no token and of padding
 
 
 def save_huggingface(classifier: keras.Model, model: Model, folder: Path) -> None:
-    """Writes what `AutoModelForSequenceClassification` and `AutoTokenizer` load.
+    """Writes what transformers' `AutoTokenizer` and `AutoModelFor…Classification` load.
 
     Args:
         classifier: The network of `model`, as its task loads it.
@@ -46,6 +60,7 @@ def save_huggingface(classifier: keras.Model, model: Model, folder: Path) -> Non
         UserError: transformers has no such classifier.
     """
     from safetensors.numpy import save_file
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
     backbone: Any = classifier.backbone
@@ -57,13 +72,15 @@ def save_huggingface(classifier: keras.Model, model: Model, folder: Path) -> Non
             received=name,
             fix="export it as a SavedModel",
         )
-    kind, architecture = _KINDS[name]
+    kind, prefix = _KINDS[name]
     about = model.task()
-    config = _config(kind, backbone, about["labels"])
-    config.architectures = [architecture]
+    spans = about["kind"] == "spans"
+    config = _config(kind, backbone, about["labels"] or ["LABEL_0"])
+    config.architectures = [f"{prefix}For{'Token' if spans else 'Sequence'}Classification"]
+    config.problem_type = _PROBLEMS.get(about["kind"])
     weights = Sink(_PREFIXES.get(kind, kind))
     converter_of(kind).convert(backbone, weights, config.to_dict())
-    for layer_name, theirs in HEADS[kind].items():
+    for layer_name, theirs in (TOKEN_HEAD if spans else HEADS[kind]).items():
         layer: Any = classifier.get_layer(layer_name)
         weights.tensors[f"{theirs}.weight"] = layer.kernel.numpy().T
         weights.tensors[f"{theirs}.bias"] = layer.bias.numpy()
@@ -71,14 +88,14 @@ def save_huggingface(classifier: keras.Model, model: Model, folder: Path) -> Non
     config.save_pretrained(folder)
     arrays = {key: np.ascontiguousarray(value) for key, value in sorted(weights.tensors.items())}
     save_file(arrays, folder / "model.safetensors", metadata={"format": "pt"})
+    known = Tokenizer.from_file(str(model.tokenizer_file)).get_vocab(with_added_tokens=True)
+    special = {
+        role: next(token for token in names if token in known)
+        for role, names in _SPECIAL.items()
+        if not known.keys().isdisjoint(names)
+    }
     tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_file=str(model.tokenizer_file),
-        model_max_length=about["max_length"],
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        pad_token="[PAD]",
-        mask_token="[MASK]",
+        tokenizer_file=str(model.tokenizer_file), model_max_length=about["max_length"], **special
     )
     tokenizer.save_pretrained(folder)
 

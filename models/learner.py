@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from textmill.artifact import Tokens
+from textmill.errors import UserError
 from textmill.models import devices
 from textmill.models.adaptation import class_weights, restrict, smoothed, step_sizes
 from textmill.models.batches import by_length, dataset, edges, shuffled
@@ -17,15 +19,17 @@ from textmill.models.choices import choose
 from textmill.models.preset import Preset, Scratch
 from textmill.models.rows import read_rows
 from textmill.models.schedule import adamw
+from textmill.models.scoring import of_texts
 from textmill.models.settings import Settings
 from textmill.models.step import Step
 from textmill.models.task import Task
+from textmill.models.text_regression import rescale
 from textmill.progress import advance
 
 if TYPE_CHECKING:
     import keras
 
-    from textmill.models.adaptation import Loss
+    from textmill.models.adaptation import Floats, Loss
     from textmill.models.rows import Places
 
 XLA_WIDTHS = 8  # lengths to pad to, where each is a program of its own
@@ -54,8 +58,10 @@ class Learner:
         self.info = tokens.info()
         self.words = len(vocabulary(tokens.tokenizer_file))
         self.rows, self.held_out = read_rows(tokens, "train"), read_rows(tokens, "validation")
-        given, names = settings.class_weights, self.info["labels"]
-        self.class_weights = class_weights(given, names, self.rows.labels) if given else None
+        self.scale = (0.0, 1.0)
+        if self.rows.kind == "number":
+            self._standardize()
+        self.weights = self._weights()
         self.strategy = devices.distribution(settings.strategy)
 
     def steps(self, epoch: int) -> int:
@@ -81,7 +87,7 @@ class Learner:
             step.model.input,
             pieces=pieces,
             widths=widths,
-            class_weights=self.class_weights,
+            weights=self.weights,
         )
         return iter(self.strategy.experimental_distribute_dataset(data))
 
@@ -104,8 +110,17 @@ class Learner:
             optimizer = adamw(model, weight_decay=settings.weight_decay, step_sizes=sizes)
         loss: Loss = self.task.loss
         if settings.label_smoothing:
-            loss = smoothed(loss, settings.label_smoothing, len(self.info["labels"]))
-        return Step(model, optimizer, loss, self.strategy, clip_norm=settings.clip_norm, xla=xla)
+            names = self.info["labels"]
+            loss = smoothed(loss, settings.label_smoothing, self.rows.kind, len(names))
+        return Step(
+            model,
+            optimizer,
+            loss,
+            self.task.right,
+            self.strategy,
+            clip_norm=settings.clip_norm,
+            xla=xla,
+        )
 
     def plain(self) -> keras.Model:
         """Returns a new model without LoRA that computes in float32."""
@@ -132,6 +147,35 @@ class Learner:
         batches = by_length(self.held_out.lengths, self.settings.batch_size)
         data = dataset(self.held_out, batches, step.model.input)
         spread = iter(self.strategy.experimental_distribute_dataset(data))
-        logits = np.concatenate([step.score(spread) for _ in batches])
-        labels = self.held_out.labels[np.concatenate(batches)]
+        labels, logits = of_texts(self.held_out, batches, (step.score(spread) for _ in batches))
         return self.task.metrics(labels, logits, self.info["labels"])
+
+    def finish(self, model: keras.Model) -> None:
+        """Gives a trained model what training kept apart: the unit of numbers."""
+        if self.rows.kind == "number":
+            rescale(model, *self.scale)
+
+    def _standardize(self) -> None:
+        """Makes numbers such that the training rows have a mean of 0 and a deviation of 1."""
+        labels = self.rows.labels.astype(np.float64)
+        mean, deviation = float(labels.mean()), float(labels.std()) or 1.0
+        self.scale = (mean, deviation)
+        self.rows, self.held_out = (
+            dataclasses.replace(rows, labels=((rows.labels - mean) / deviation).astype(np.float32))
+            for rows in (self.rows, self.held_out)
+        )
+
+    def _weights(self) -> Floats | None:
+        """Returns what each training row counts, None where all count alike."""
+        given, rows = self.settings.class_weights, self.rows
+        if given is None:
+            return rows.shares if rows.firsts is not None else None
+        if rows.kind != "one":
+            raise UserError(
+                "train.class_weights are for rows with one label each",
+                expected="a task with one label a text",
+                received=f"{self.task.NAME}, and class_weights = {given!r}",
+                fix="remove them from [train]",
+            )
+        counts: Floats = class_weights(given, self.info["labels"], rows.labels)[rows.labels]
+        return counts if rows.firsts is None else counts * rows.shares

@@ -13,13 +13,17 @@ if TYPE_CHECKING:
 MASKED = -1e9  # added to the attention of a padding token
 
 
-def quicken(backbone: keras.Model) -> bool:
+def quicken(backbone: keras.Model, *, first_token_only: bool = True) -> bool:
     """Makes an encoder compute quicker, and its last layer compute the first token alone.
 
     Weights, logits and gradients stay what they were, up to rounding, and what is dropped stays a
     matter of chance with the same rate. A classifier on [CLS] never reads the last layer's other
     tokens: their queries and feed-forward blocks fall away. Only the object in memory changes: a
     preset saved from it loads as KerasHub's own model.
+
+    Args:
+        backbone: KerasHub's.
+        first_token_only: Whether nothing but the first token is read of what the encoder gives.
 
     Returns:
         False where the layers are not KerasHub's plain encoder, and nothing was changed.
@@ -35,7 +39,8 @@ def quicken(backbone: keras.Model) -> bool:
         if isinstance(layer, keras.layers.Dropout):
             layer.call = _dropout(layer)
     for layer in layers:
-        layer.call = _encoder(layer, first_token_only=layer is layers[-1])
+        last = layer is layers[-1]
+        layer.call = _encoder(layer, first_token_only=last and first_token_only)
     return True
 
 

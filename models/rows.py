@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from textmill.artifact import Split, Tokens
+from textmill.artifact import LabelKind, Split, Tokens
 from textmill.errors import UserError
+from textmill.frame import read_frame
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -41,22 +42,39 @@ class Rows:
     Attributes:
         token_ids: int32 [tokens], all rows one behind the other, to be read by slices.
         starts: int64 [rows + 1]; row i is `token_ids[starts[i]:starts[i + 1]]`.
-        labels: int32 [rows].
-        places: int64 [rows], the row's place in the split of Examples.
+        labels: By kind, "one": ids, int32 [rows]; "many": float32 [rows, names], 1 where a row has
+            the name; "number": float32 [rows]; "spans": int32 [tokens], 1 more than the id of the
+            tag where a word begins, else 0.
+        places: int64 [rows], the place of the row's text in the split of Examples; a long text may
+            have several rows, one behind the other.
+        kind: What the labels are.
+        firsts: int64 [rows], which token of its text is a row's first (special ones not counted);
+            None where each text has one row.
+        separator: The id behind which tokens belong to the second of two texts; None: there is
+            none, or the model does not tell.
     """
 
     token_ids: TokenIds
     starts: Places
-    labels: Ints
+    labels: npt.NDArray[Any]
     places: Places
+    kind: LabelKind = "one"
+    firsts: Places | None = None
+    separator: int | None = None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.places)
 
     @property
     def lengths(self) -> Places:
         """Tokens of each row: int64 [rows]."""
         return np.diff(self.starts)
+
+    @property
+    def shares(self) -> npt.NDArray[np.float32]:
+        """What each row counts, such that all texts count alike: float32 [rows]."""
+        _, text, count = np.unique(self.places, return_inverse=True, return_counts=True)
+        return (1 / count[text]).astype(np.float32)
 
 
 def read_rows(tokens: Tokens, split: Split) -> Rows:
@@ -71,12 +89,20 @@ def read_rows(tokens: Tokens, split: Split) -> Rows:
     import tensorflow as tf
 
     info = tokens.info()
+    kind = info["kind"]
     count, total = info["rows"].get(split, 0), info["tokens"].get(split, 0)
     starts = np.zeros(count + 1, np.int64)
-    labels, places = np.empty(count, np.int32), np.empty(count, np.int64)
+    labels, places = (
+        _empty_labels(kind, count, total, len(info["labels"])),
+        np.empty(count, np.int64),
+    )
+    firsts = np.empty(count, np.int64) if info["overlap"] is not None else None
     token_ids: Any = np.empty(total, np.int32) if total * 4 <= IN_MEMORY else _File()
+    many = tf.io.RaggedFeature(tf.float32 if kind == "number" else tf.int64)
     one = tf.io.FixedLenFeature([], tf.int64)
-    features = {"token_ids": tf.io.RaggedFeature(tf.int64), "label": one, "row": one}
+    features = {"token_ids": tf.io.RaggedFeature(tf.int64), "label": many, "row": one}
+    if firsts is not None:
+        features["first"] = one
     records = tf.data.TFRecordDataset(tokens.shards(split)).batch(BATCH)
     row = 0
     for batch in records.map(lambda r: tf.io.parse_example(r, features), num_parallel_calls=2):
@@ -88,8 +114,16 @@ def read_rows(tokens: Tokens, split: Split) -> Rows:
             break
         token_ids[int(starts[row]) : int(ends[-1])] = ids
         starts[row + 1 : until + 1] = ends
-        labels[row:until] = batch["label"].numpy()
+        values = batch["label"].values.numpy()
+        if kind == "many":
+            labels[row + batch["label"].value_rowids().numpy(), values] = 1
+        elif kind == "spans":
+            labels[int(starts[row]) : int(ends[-1])] = values
+        else:
+            labels[row:until] = values
         places[row:until] = batch["row"].numpy()
+        if firsts is not None:
+            firsts[row:until] = batch["first"].numpy()
         row = until
     if row != count or starts[-1] != total:
         raise UserError(
@@ -98,7 +132,16 @@ def read_rows(tokens: Tokens, split: Split) -> Rows:
             received="more" if row > count else f"{row:,} rows with {starts[row]:,} tokens",
             fix="run the step again with --force tokenize",
         )
-    return Rows(token_ids=token_ids, starts=starts, labels=labels, places=places)
+    separator = read_frame(tokens.tokenizer_file).separator if info["pair"] else None
+    return Rows(token_ids, starts, labels, places, kind, firsts, separator)
+
+
+def _empty_labels(kind: LabelKind, rows: int, tokens: int, names: int) -> npt.NDArray[Any]:
+    if kind == "many":
+        return np.zeros((rows, names), np.float32)
+    if kind == "number":
+        return np.empty(rows, np.float32)
+    return np.empty(tokens if kind == "spans" else rows, np.int32)
 
 
 class _File:

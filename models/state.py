@@ -30,7 +30,7 @@ class State:
         steps: Steps done in all.
         seconds: Time spent, over all attempts.
         loss: Sum of the losses of the rows that this epoch has seen.
-        right: How many of them were predicted right.
+        right: How many of them were predicted right; NaN where a task does not say.
         rows: How many they are.
         history: A row of figures for each epoch that is over.
         best_epoch: Epoch, from 0, with the best weights so far; -1: none yet.

@@ -25,6 +25,7 @@ class Step:
         model: From a dict of token ids and masks [rows, tokens] to logits [rows, …].
         optimizer: Built for the model.
         loss: From labels and logits to a loss for each row [rows].
+        right: From labels and logits to how much of each row is right [rows], or to None.
         strategy: The devices; model and optimizer were made in its scope.
         clip_norm: Longest gradient of all weights together; None: any.
         xla: Whether XLA compiles the step, a program for each shape of its input.
@@ -35,6 +36,7 @@ class Step:
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+        right: Callable[[tf.Tensor, tf.Tensor], tf.Tensor | None],
         strategy: tf.distribute.Strategy,
         *,
         clip_norm: float | None = None,
@@ -43,7 +45,7 @@ class Step:
         import tensorflow as tf
 
         self.model, self.optimizer = model, optimizer
-        self._loss, self._strategy = loss, strategy
+        self._loss, self._right, self._strategy = loss, right, strategy
         self._clip_norm = clip_norm
         self._sums: list[tf.Variable] = []
 
@@ -69,18 +71,19 @@ class Step:
             pieces: How many of them make the batch.
 
         Returns:
-            The loss of each row [rows], and the logits [rows, …], of before the move.
+            The loss of each row, and how much of it was right (NaN where a task does not say), of
+            before the move: [rows] each.
         """
         self.optimizer.learning_rate = learning_rate
         if pieces == 1:
-            losses, logits = self._gathered([self._whole(data)])
-            return losses, logits
+            losses, right = self._gathered([self._whole(data)])
+            return losses, right
         if not self._sums:
             self._make_sums()
         found = [self._add(data) for _ in range(pieces)]
         self._apply()
-        losses, logits = self._gathered(found)
-        return losses, logits
+        losses, right = self._gathered(found)
+        return losses, right
 
     def score(self, data: Any) -> Floats:
         """Returns the logits of the next rows as prediction gives them: [rows, …]."""
@@ -112,22 +115,27 @@ class Step:
             total = tf.reduce_sum(losses * weights)
         # Dense, because the rows that an embedding's gradient repeats count as their sum.
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(total, variables)]
-        return gradients, losses, logits
+        right = self._right(labels, logits)
+        return (
+            gradients,
+            losses,
+            tf.fill(tf.shape(losses), float("nan")) if right is None else right,
+        )
 
     def _move(self, inputs: Any, labels: Any, weights: Any) -> Any:
         import tensorflow as tf
 
-        gradients, losses, logits = self._gradients(inputs, labels, weights)
+        gradients, losses, right = self._gradients(inputs, labels, weights)
         # All gradients or none: when memory runs out, the same batch is tried again in pieces.
         with tf.control_dependencies(gradients):
             self._apply_gradients(gradients)
-        return losses, logits
+        return losses, right
 
     def _add_gradients(self, inputs: Any, labels: Any, weights: Any) -> Any:
-        gradients, losses, logits = self._gradients(inputs, labels, weights)
+        gradients, losses, right = self._gradients(inputs, labels, weights)
         for total, gradient in zip(self._sums, gradients, strict=True):
             total.assign_add(gradient)
-        return losses, logits
+        return losses, right
 
     def _apply_sums(self) -> None:
         import tensorflow as tf

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from textmill.artifact import LabelKind
+from textmill.models.task import Predictions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,7 +16,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import tensorflow as tf
 
+    from textmill.models.task import Scored
+
 NAME = "text_classification"
+LABELS: LabelKind = "one"
 
 
 def build(backbone: keras.Model, labels: list[str], *, dropout: float) -> keras.Model:
@@ -41,6 +48,13 @@ def loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
 
+def right(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Returns 1 for each row whose likeliest label is the true one, else 0: float32 [rows]."""
+    import tensorflow as tf
+
+    return tf.cast(tf.argmax(logits, -1, labels.dtype) == labels, tf.float32)
+
+
 def metrics(
     labels: npt.NDArray[np.int32], logits: npt.NDArray[np.float32], names: list[str]
 ) -> dict[str, float]:
@@ -53,64 +67,71 @@ def metrics(
     """
     from textmill.models.metrics import classification_metrics
 
-    found = classification_metrics(labels.astype("int64"), *decode(logits), names)
+    scores = decode(logits, {})
+    found = classification_metrics(labels.astype("int64"), scores.argmax(1), scores, names)
     wanted = ("accuracy", "loss", "f1_macro", "precision_macro", "recall_macro")
     return {name: float(found[name]) for name in wanted}
 
 
-def decode(
-    logits: npt.NDArray[np.float32],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Returns the likeliest label of each row, and the softmax of its logits.
+def settle(scored: Scored, names: list[str]) -> dict[str, Any]:
+    """Returns nothing: the likeliest label is the predicted one."""
+    return {}
+
+
+def decode(logits: npt.NDArray[np.float32], about: Mapping[str, Any]) -> npt.NDArray[np.float32]:
+    """Returns the softmax of each row's logits.
 
     Args:
         logits: float32 [rows, classes].
+        about: `task.json`.
 
     Returns:
-        Label ids int64 [rows], scores float32 [rows, classes] that sum to 1.
+        float32 [rows, classes] that sum to 1.
 
     Example:
         >>> import numpy as np
-        >>> decode(np.array([[0.0, 0.0], [-9.0, 9.0]], np.float32))[1].round(2)
+        >>> decode(np.array([[0.0, 0.0], [-9.0, 9.0]], np.float32), {}).round(2)
         array([[0.5, 0.5],
                [0. , 1. ]], dtype=float32)
     """
     import numpy as np
 
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    scores = shifted / shifted.sum(axis=1, keepdims=True)
-    return scores.argmax(axis=1), scores
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    scores: npt.NDArray[np.float32] = shifted / shifted.sum(axis=-1, keepdims=True)
+    return scores
+
+
+def predictions(
+    labels: npt.NDArray[np.int32],
+    logits: npt.NDArray[np.float32],
+    about: Mapping[str, Any],
+    texts: list[str],
+) -> Predictions:
+    """Returns the likeliest labels, with the usual figures of a classifier.
+
+    A wrong prediction is the worse the surer it is.
+    """
+    import numpy as np
+
+    from textmill.models.metrics import classification_metrics
+
+    names, scores = about["labels"], decode(logits, about)
+    predicted = scores.argmax(1)
+    return Predictions(
+        figures=classification_metrics(labels.astype(np.int64), predicted, scores, names),
+        columns={
+            "label": [names[i] for i in labels],
+            "predicted": [names[i] for i in predicted],
+            "scores": list(scores),
+        },
+        doubt=np.where(predicted == labels, 0, scores.max(1)),
+        predicted=predicted,
+        scores=scores,
+    )
 
 
 def load(path: Path) -> keras.Model:
     """Returns the classifier of a Model artifact; it takes token ids and gives logits."""
-    import keras_hub
+    from textmill.models.checkpoint import load_task
 
-    from textmill.models.checkpoint import restore_numerics
-
-    model = keras_hub.models.TextClassifier.from_preset(str(path), preprocessor=None)
-    restore_numerics(model.backbone, path)
-    return model
-
-
-def logits(model: keras.Model, token_ids: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:
-    """Returns the logits of a batch; can be traced with open dimensions.
-
-    Args:
-        model: What `build` or `load` returned.
-        token_ids: Integers [batch, tokens].
-        padding_mask: Integers or booleans [batch, tokens], true where there is a token.
-
-    Returns:
-        float32 [batch, classes].
-    """
-    import tensorflow as tf
-
-    token_ids = tf.cast(token_ids, tf.int32)
-    every = {
-        "token_ids": token_ids,
-        "padding_mask": tf.cast(padding_mask, tf.int32),
-        "segment_ids": tf.zeros_like(token_ids),
-    }
-    taken = {name: every[name] for name in model.input}
-    return tf.cast(model(taken, training=False), tf.float32)
+    return load_task(path)

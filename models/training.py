@@ -124,6 +124,7 @@ class Training:
         if now.choices["precision"] != "float32" or settings.lora_rank:
             trained, model = model, self.learner.plain()
             copy_merged(trained, model)
+        self.learner.finish(model)
         done = {"steps": now.steps, "epochs": now.epoch, "best_epoch": now.best_epoch + 1}
         spread = {"devices": self.learner.strategy.num_replicas_in_sync}
         return Learned(model, now.history, {**now.choices, **spread, **done})
@@ -137,7 +138,7 @@ class Training:
             batch, rate = batches[now.step], self._learning_rate()
             try:
                 pieces = min(now.choices["accumulate"], len(batch))
-                losses, logits = self.step(data, rate, pieces=pieces)
+                losses, right = self.step(data, rate, pieces=pieces)
             except Exception as error:
                 if not _out_of_memory(error):
                     raise
@@ -146,9 +147,8 @@ class Training:
                 continue
             if not math.isfinite(losses.sum()):
                 raise self._not_finite(losses, batch, rate)
-            predicted, _ = self.task.decode(logits)
             now.loss += float(losses.sum())
-            now.right += float((predicted == self.rows.labels[batch]).sum())
+            now.right += float(right.sum())
             now.rows += len(batch)
             now.step += 1
             now.steps += 1
@@ -170,7 +170,8 @@ class Training:
         """Scores the validation split, adds a row to the history, keeps the weights if better."""
         now = self.state
         figures: Figures = {"epoch": now.epoch + 1, "loss": now.loss / now.rows}
-        figures["accuracy"] = now.right / now.rows
+        if not math.isnan(now.right):
+            figures["accuracy"] = now.right / now.rows
         if len(self.held_out):
             figures |= {
                 f"val_{name}": value for name, value in self.learner.validate(self.step).items()

@@ -10,8 +10,8 @@ from textmill.components.check import check
 from textmill.components.export import export
 from textmill.components.push import push
 from textmill.errors import UserError
-from textmill.models import text_classification
 from textmill.models.preset import Preset
+from textmill.models.tasks import task_named
 from textmill.progress import Listener
 from textmill.run import Run
 
@@ -21,6 +21,7 @@ def export_checkpoint(
     to: Path,
     *,
     max_length: int | None = None,
+    pair: bool = False,
     listener: Listener | None = None,
 ) -> Path:
     """Writes a version that TensorFlow Serving loads from a checkpoint; returns its folder.
@@ -29,6 +30,7 @@ def export_checkpoint(
         checkpoint: A Hugging Face classifier's folder or `hf://…` name, or a model of ours.
         to: The base folder, as `push` takes it.
         max_length: Tokens a row at most; None: what the checkpoint says.
+        pair: Whether it was trained on two texts a row.
         listener: Hears how it goes.
 
     Raises:
@@ -37,8 +39,8 @@ def export_checkpoint(
     """
     with tempfile.TemporaryDirectory() as workspace:
         run = Run(Path(workspace), listener=listener)
-        model = run(adopt, checkpoint=Preset(checkpoint), max_length=max_length)
-        saved = run(export, model)
+        model = run(adopt, checkpoint=Preset(checkpoint), max_length=max_length, pair=pair)
+        saved = run(export, model, task=task_named(model.task()["task"]))
         return run(push, saved, run(check, saved), to=str(to)).model_path
 
 
@@ -68,5 +70,6 @@ def export_huggingface(checkpoint: str, to: Path, *, max_length: int | None = No
         with tempfile.TemporaryDirectory(dir=to.parent, prefix=".draft-") as draft:
             from textmill.models.huggingface_out import save_huggingface
 
-            save_huggingface(text_classification.load(model.path), model, Path(draft) / "made")
+            network = task_named(model.task()["task"]).load(model.path)
+            save_huggingface(network, model, Path(draft) / "made")
             (Path(draft) / "made").rename(to)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,9 @@ from annotated_types import Ge, Interval
 from pydantic import StringConstraints
 from pydantic.dataclasses import dataclass
 
+from textmill.artifact import LabelKind
+from textmill.components.cleaning import Cleaning
+from textmill.components.ingest import UNTOUCHED
 from textmill.components.sources.by_name import open_source
 from textmill.components.sources.source import Source
 from textmill.config import STRICT
@@ -51,8 +55,10 @@ class Data:
 
     Attributes:
         source: A file, a glob, a folder, or `tfds:NAME`; relative to the current folder.
-        text: Column with the text.
-        label: Column with the label.
+        text: Column with the text, or a list of two columns where rows are of two texts.
+        label: Column with the label: a name; a number; or spans, a list of [start, end, name].
+        multi_label: Whether a row may have any number of labels.
+        label_separator: Between them.
         where: Column -> value; only rows with these values are taken.
         split: Split -> share of the rows.
         split_column: Column that says train, validation or test, instead of shares.
@@ -69,8 +75,10 @@ class Data:
     """
 
     source: str
-    text: str = "text"
+    text: str | tuple[str, str] = "text"
     label: str = "label"
+    multi_label: bool = False
+    label_separator: Annotated[str, StringConstraints(min_length=1)] = "|"
     where: dict[str, str] = field(default_factory=dict)
     split: dict[str, Share] = field(
         default_factory=lambda: {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -85,6 +93,27 @@ class Data:
     skip_rows_after_header: Annotated[int, Ge(0)] = 0
     data_dir: str | None = None
     clean: Clean = field(default_factory=Clean)
+
+    def texts(self) -> tuple[str, ...]:
+        """Returns the columns with texts: one, or two."""
+        return (self.text,) if isinstance(self.text, str) else self.text
+
+    def cleaning(self, labels: LabelKind) -> Cleaning:
+        """Returns how texts are cleaned; with spans not at all.
+
+        Raises:
+            UserError: Texts with spans are to be cleaned.
+        """
+        if labels != "spans":
+            return Cleaning(**dataclasses.asdict(self.clean))
+        if self.clean != Clean():
+            raise UserError(
+                "[data.clean] would move the spans of a text",
+                expected="nothing in [data.clean]",
+                received=str(self.clean),
+                fix="remove [data.clean]; texts with spans are taken as they are",
+            )
+        return UNTOUCHED
 
     def open(self, name: str) -> Source:
         """Returns the source that `name` stands for, read as this section says."""
@@ -107,7 +136,11 @@ class Model:
         preset: A KerasHub preset, `hf://…`, or a local KerasHub or Hugging Face folder.
         scratch: Size of a new model, trained with a tokenizer made from the data.
         vocabulary_size: Entries of the new tokenizer; only with `scratch`.
-        max_length: Tokens that the model reads of a text; the rest is cut off.
+        max_length: Tokens that the model reads of a text at a time.
+        overlap: Tokens that a window over a longer text shares with the one before. The text has
+            the mean of the windows' scores, or with any number of labels the highest of each. None:
+            what is behind `max_length` is cut off.
+        windows: How many windows a text has at most.
         dropout: Dropout before the classifier.
     """
 
@@ -115,6 +148,8 @@ class Model:
     scratch: Literal["tiny", "mini", "small", "base"] | None = None
     vocabulary_size: Annotated[int, Ge(100)] = 8000
     max_length: Annotated[int, Ge(3)] = 256
+    overlap: Annotated[int, Ge(0)] | None = None
+    windows: Annotated[int, Ge(1)] = 8
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1
 
     def start(self) -> Preset | Scratch:
@@ -142,8 +177,8 @@ class Tune:
     Attributes:
         space: Key of `[train]` or `[model]` -> the values to try.
         algorithm: "bayesian", "random", "grid", or "hyperband", which deals out the epochs itself.
-        objective: What to make good: val_accuracy, val_loss, val_f1_macro, val_precision_macro,
-            val_recall_macro, accuracy or loss. A loss is made small.
+        objective: What to make good: a column of `history.csv`, such as val_accuracy, val_loss or
+            val_f1_macro. A loss is made small. None: the task's first figure on validation.
         trials: How many at most.
         budget: How long the search may take, such as "30m"; the trial that runs then ends with its
             epoch.
@@ -156,7 +191,7 @@ class Tune:
 
     space: dict[str, dict[str, Any]] = field(default_factory=dict)
     algorithm: Algorithm = "bayesian"
-    objective: str = "val_accuracy"
+    objective: str | None = None
     trials: Annotated[int, Ge(1)] = 20
     budget: Duration | None = None
     rows: Annotated[int, Ge(1)] | None = None

@@ -6,7 +6,6 @@ python -m textmill.pipelines.text_classification CONFIG.toml
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from dataclasses import field
 
@@ -15,7 +14,6 @@ from pydantic.dataclasses import dataclass
 from textmill.artifact import Pushed
 from textmill.components.best import best
 from textmill.components.check import check
-from textmill.components.cleaning import Cleaning
 from textmill.components.evaluate import evaluate
 from textmill.components.export import export
 from textmill.components.ingest import ingest
@@ -25,7 +23,10 @@ from textmill.components.train import train
 from textmill.components.tune import tune
 from textmill.components.validate import validate
 from textmill.config import STRICT
+from textmill.models import multi_label_classification
+from textmill.models import text_classification as one_label
 from textmill.models.settings import Settings
+from textmill.models.task import Task
 from textmill.pipelines.sections import Condition, Data, Model, Push, Tune
 from textmill.run import Runner
 
@@ -59,19 +60,28 @@ class Config:
 
 def text_classification(run: Runner, config: Config) -> Pushed:
     """Trains, proves and pushes a text classifier; returns the pushed version."""
+    task: Task = multi_label_classification if config.data.multi_label else one_label
+    return supervised(run, config, task)
+
+
+def supervised(run: Runner, config: Config, task: Task) -> Pushed:
+    """Trains, proves and pushes a model that learns any task from labels."""
     data, model = config.data, config.model
-    preset = model.start()
+    preset, texts = model.start(), data.texts()
 
     examples = run(
         ingest,
         data.open(data.source),
-        text=data.text,
+        text=texts[0],
+        pair=texts[1] if len(texts) > 1 else None,
         label=data.label,
+        labels=task.LABELS,
+        separator=data.label_separator,
         test_source=data.open(data.test_source) if data.test_source else None,
         split=data.split,
         split_column=data.split_column,
         where=data.where,
-        cleaning=Cleaning(**dataclasses.asdict(data.clean)),
+        cleaning=data.cleaning(task.LABELS),
         conflicts=data.conflicts,
     )
     run(validate, examples)
@@ -80,26 +90,36 @@ def text_classification(run: Runner, config: Config) -> Pushed:
         tuned = run(
             tune,
             examples,
+            task=task,
             preset=preset,
             max_length=model.max_length,
+            overlap=model.overlap,
+            windows=model.windows,
             dropout=model.dropout,
             settings=config.train,
             **config.tune.arguments(),
         )
         parameters = run(best, tuned)
     tokens = run(
-        tokenize, examples, preset=preset, max_length=model.max_length, parameters=parameters
+        tokenize,
+        examples,
+        preset=preset,
+        max_length=model.max_length,
+        overlap=model.overlap,
+        windows=model.windows,
+        parameters=parameters,
     )
     trained = run(
         train,
         tokens,
+        task=task,
         preset=preset,
         dropout=model.dropout,
         settings=config.train,
         parameters=parameters,
     )
-    evaluation = run(evaluate, trained, tokens, examples)
-    saved = run(export, trained, examples)
+    evaluation = run(evaluate, trained, tokens, examples, task=task)
+    saved = run(export, trained, examples, task=task)
     blessing = run(check, saved)
     return run(push, saved, blessing, evaluation, to=config.push.to, gate=config.gate)
 

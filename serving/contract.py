@@ -14,7 +14,8 @@ from typing import Any
 from textmill.artifact import read_manifest, versions
 from textmill.errors import UserError
 from textmill.serving import savedmodel
-from textmill.serving.graph_rules import SIGNATURES, batch, devices, operations, raw_text, signature
+from textmill.serving.graph_rules import batch, devices, operations, raw_text, signature
+from textmill.serving.heads import forms
 from textmill.serving.rows import Row, judge
 from textmill.serving.running_rules import answers
 from textmill.serving.savedmodel import TAG
@@ -47,10 +48,14 @@ def check_contract(model_dir: Path) -> list[Row]:
     rows.append(
         judge("meta graph", broken, f"one, tagged {TAG}", "save one meta graph with the tag serve")
     )
+    manifest = read_manifest(folder)
+    # What is not ours is taken for a classifier.
+    wanted = forms(manifest.get("kind", "one"), pair=manifest.get("pair", False))
     if not metas:
-        return rows + [Row(rule, "skipped", "there is no graph to look at", "") for rule in REST]
-    meta, manifest = metas[0], read_manifest(folder)
-    rows += [signature(meta, name) for name in SIGNATURES]
+        rest = (*(f"signature {name}" for name in wanted), *REST)
+        return rows + [Row(rule, "skipped", "there is no graph to look at", "") for rule in rest]
+    meta = metas[0]
+    rows += [signature(meta, name, form) for name, form in wanted.items()]
     rows += [batch(meta), raw_text(meta), operations(meta), devices(meta)]
     rows += answers(folder, meta, manifest)
     rows.append(_weights(folder, manifest))
@@ -58,7 +63,6 @@ def check_contract(model_dir: Path) -> list[Row]:
 
 
 REST = (
-    *(f"signature {name}" for name in SIGNATURES),
     "free batch",
     "raw text",
     "core operations",

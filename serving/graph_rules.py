@@ -7,28 +7,15 @@ from collections import Counter
 from typing import Any
 
 from textmill.serving import savedmodel
+from textmill.serving.heads import Form
 from textmill.serving.rows import Row, judge
-from textmill.serving.savedmodel import CLASSIFY, PREDICT
 
-# Two signatures: method, inputs and outputs, each with its type and its number of dimensions.
-SIGNATURES: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
-    "serving_default": (
-        PREDICT,
-        {"text": "string [batch]"},
-        {"scores": "float [batch, classes]", "label": "string [batch]"},
-    ),
-    "classify": (
-        CLASSIFY,
-        {"inputs": "string [batch]"},
-        {"scores": "float [batch, classes]", "classes": "string [batch, classes]"},
-    ),
-}
 FOREIGN = re.compile(r"Xla|.*PyFunc|.*>|.*Wordpiece|RegexSplitWithOffsets|SentencepieceTokenize")
 
 
-def signature(meta: Any, name: str) -> Row:
+def signature(meta: Any, name: str, form: Form) -> Row:
     """Judges whether a signature has the documented method, inputs and outputs."""
-    rule, (method, inputs, outputs) = f"signature {name}", SIGNATURES[name]
+    rule = f"signature {name}"
     if name not in meta.signature_def:
         there = sorted(n for n in meta.signature_def if not n.startswith("__"))
         return Row(rule, "failed", f"missing; there are {there}", f"export a signature {name}")
@@ -36,16 +23,16 @@ def signature(meta: Any, name: str) -> Row:
     wrong = [
         f"{side} {key} is {_shape(found.get(key))}, not {wanted.get(key, 'expected')}"
         for side, found, wanted in (
-            ("input", signature.inputs, inputs),
-            ("output", signature.outputs, outputs),
+            ("input", signature.inputs, form.inputs),
+            ("output", signature.outputs, form.outputs),
         )
         for key in sorted(set(found) | set(wanted))
         if key not in wanted or not fits(found.get(key), wanted[key])
     ]
-    if signature.method_name != method:
-        wrong.append(f"method is {signature.method_name!r}, not {method!r}")
-    arrow = ", ".join(inputs), ", ".join(outputs)
-    return judge(rule, "; ".join(wrong), f"{arrow[0]} -> {arrow[1]}", "export it as documented")
+    if signature.method_name != form.method:
+        wrong.append(f"method is {signature.method_name!r}, not {form.method!r}")
+    arrow = f"{', '.join(form.inputs)} -> {', '.join(form.outputs)}"
+    return judge(rule, "; ".join(wrong), arrow, "export it as documented")
 
 
 def _shape(info: Any) -> str:

@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from textmill.serving.graph_rules import SIGNATURES, fits
+from textmill.artifact import LabelKind
+from textmill.serving.graph_rules import fits
+from textmill.serving.heads import PREDICT, Form, forms
 from textmill.serving.rows import Row, judge
+from textmill.serving.savedmodel import PAIR, TEXT
 
 TOLERANCE = 1e-5  # largest difference of two scores that are taken as equal
 SECONDS = 600  # the longest a model may take to load and answer
@@ -20,21 +23,28 @@ SAMPLES = ["A good film.", "", "Überraschend 好看 🎬, and much longer than 
 def answers(folder: Path, meta: Any, manifest: dict[str, Any]) -> list[Row]:
     """Loads the model in a fresh process, once, and judges what it answers there."""
     rules = "loads and runs", "equal to the trained model", "independent of the batch"
-    usable = [name for name in SIGNATURES if name in meta.signature_def and _text_in(meta, name)]
+    kind, pair = manifest.get("kind", "one"), manifest.get("pair", False)
+    wanted = forms(kind, pair=pair)
+    usable = [name for name in wanted if name in meta.signature_def and _takes(meta, name, wanted)]
     golden = manifest.get("golden", [])
-    texts = [row["text"] for row in golden] or SAMPLES
-    batch = texts[:: max(1, len(texts) // 8)]  # short, long and strange texts, some of each
-    requests = [{"signature": name, "texts": asked} for name in usable for asked in ([], texts)]
-    scored = "serving_default" in usable and fits(
-        meta.signature_def["serving_default"].outputs.get("scores"), "float [batch, classes]"
+    given = [{key: row[key] for key in (TEXT, PAIR) if key in row} for row in golden]
+    rows_in = given or [dict.fromkeys((TEXT, PAIR) if pair else (TEXT,), s) for s in SAMPLES]
+    batch = rows_in[:: max(1, len(rows_in) // 8)]  # short, long and strange, some of each
+    answering = "serving_default" in usable and all(
+        fits(meta.signature_def["serving_default"].outputs.get(name), shape)
+        for name, shape in wanted["serving_default"].outputs.items()
     )
-    if scored:
-        requests += [
-            {"signature": usable[0], "texts": asked} for asked in (batch, *([t] for t in batch))
-        ]
+    requests: list[dict[str, Any]] = [
+        {"signature": name, "rows": rows, "examples": wanted[name].method != PREDICT}
+        for name in usable
+        for rows in ([], rows_in)
+    ]
+    if answering:
+        asked = (batch, *([row] for row in batch))
+        requests += [{"signature": "serving_default", "rows": rows} for rows in asked]
     found = ask(folder, requests)
-    given = found.get("answers", [])
-    errors = [found["error"]] if "error" in found else [a["error"] for a in given if "error" in a]
+    said = found.get("answers", [])
+    errors = [found["error"]] if "error" in found else [a["error"] for a in said if "error" in a]
     broken = _one_line(errors[0], folder) if errors else ""
     what = " and ".join(usable) or "no signature, for none takes text"
     rows = [
@@ -45,18 +55,19 @@ def answers(folder: Path, meta: Any, manifest: dict[str, Any]) -> list[Row]:
             "export core operations and plain variables; see the error",
         )
     ]
-    if errors or not scored:
-        why = "the model did not run" if errors else "serving_default does not score text"
+    if errors or not answering:
+        why = "the model did not run" if errors else "serving_default does not answer text"
         return rows + [Row(rule, "skipped", why, "") for rule in rules[1:]]
-    whole = given[1]["scores"]
-    mixed, *single = (a["scores"] for a in given[2 * len(usable) :])
+    whole = answer_rows(kind, said[2 * usable.index("serving_default") + 1])
+    mixed, *single = (answer_rows(kind, a) for a in said[2 * len(usable) :])
+    unit = _unit(kind, golden)
     if golden:
-        far = _distance(whole, [row["scores"] for row in golden])
+        far = _distance(whole, [row["answer"] for row in golden])
         rows.append(
             judge(
                 rules[1],
-                "" if far <= TOLERANCE else f"scores differ by up to {far:.3g}",
-                f"{len(golden)} rows of the manifest within {TOLERANCE:g}",
+                "" if far <= TOLERANCE * unit else f"answers differ by up to {far:.3g}",
+                f"{len(golden)} rows of the manifest within {TOLERANCE * unit:.2g}",
                 "export the model again; what is served is not what was trained",
             )
         )
@@ -66,28 +77,75 @@ def answers(folder: Path, meta: Any, manifest: dict[str, Any]) -> list[Row]:
     rows.append(
         judge(
             rules[2],
-            "" if far <= TOLERANCE else f"scores differ by up to {far:.3g} alone and in a batch",
-            f"{len(batch)} texts, alone and together, within {TOLERANCE:g}",
+            ""
+            if far <= TOLERANCE * unit
+            else f"answers differ by up to {far:.3g} alone and in a batch",
+            f"{len(batch)} texts, alone and together, within {TOLERANCE * unit:.2g}",
             "mask the padding in every layer, and take no statistics over the batch",
         )
     )
     return rows
 
 
-def _text_in(meta: Any, name: str) -> bool:
-    """Says whether the only input of a signature is a batch of strings."""
-    inputs = list(meta.signature_def[name].inputs.values())
-    return len(inputs) == 1 and fits(inputs[0], "string [batch]")
+def _takes(meta: Any, name: str, wanted: dict[str, Form]) -> bool:
+    """Says whether a signature takes what it should: batches of strings."""
+    inputs = meta.signature_def[name].inputs
+    known = wanted[name].inputs
+    # A classifier of somebody else's may call its one input as it likes.
+    if len(inputs) == len(known) == 1:
+        return fits(next(iter(inputs.values())), "string [batch]")
+    return set(inputs) == set(known) and all(fits(i, "string [batch]") for i in inputs.values())
 
 
-def _distance(found: Any, wanted: Any) -> float:
+def answer_rows(kind: LabelKind, outputs: dict[str, Any]) -> list[Any]:
+    """Returns what `serving_default` says of each text, as golden rows have it under "answer".
+
+    Args:
+        kind: What the labels are.
+        outputs: Of each output a list with an entry a text.
+
+    Returns:
+        Of spans a list of [start, end, label, score]; of numbers the number; else the scores.
+
+    Example:
+        >>> answer_rows("number", {"value": [1.5, 2.0]})
+        [1.5, 2.0]
+    """
+    if kind == "number":
+        return list(outputs["value"])
+    if kind != "spans":
+        return list(outputs["scores"])
+    columns = (outputs[name] for name in ("start", "end", "label", "score"))
+    rows = [list(zip(*row, strict=True)) for row in zip(*columns, strict=True)]
+    return [[list(span) for span in row if span[0] >= 0] for row in rows]
+
+
+def _unit(kind: LabelKind, golden: list[dict[str, Any]]) -> float:
+    """Returns in what a difference counts: scores lie between 0 and 1, numbers anywhere."""
+    if kind != "number":
+        return 1.0
+    return max([1.0, *(abs(float(row["answer"])) for row in golden)])
+
+
+def _distance(found: list[Any], wanted: list[Any]) -> float:
+    """Returns by how much two lists of answers differ; other spans are infinitely far."""
     import numpy as np
 
-    a, b = np.asarray(found, np.float64), np.asarray(wanted, np.float64)
-    if a.shape != b.shape:
+    if len(found) != len(wanted):
         return float("inf")
-    # NaN is as far as can be, and must not compare as near.
-    return float(np.nan_to_num(np.abs(a - b), nan=np.inf).max(initial=0.0))
+    furthest = 0.0
+    for ours, theirs in zip(found, wanted, strict=True):
+        if isinstance(ours, list) and ours and isinstance(ours[0], list):
+            if [span[:3] for span in ours] != [span[:3] for span in theirs]:
+                return float("inf")
+            ours, theirs = ([span[3] for span in spans] for spans in (ours, theirs))
+        a, b = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+        if a.shape != b.shape:
+            return float("inf")
+        # NaN is as far as can be, and must not compare as near.
+        far = np.nan_to_num(np.abs(a - b), nan=np.inf)
+        furthest = max(furthest, float(far.max(initial=0.0)))
+    return furthest
 
 
 def _one_line(error: str, folder: Path) -> str:

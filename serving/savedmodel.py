@@ -1,4 +1,4 @@
-"""Writes a text classifier as a SavedModel that takes raw text and that any server loads."""
+"""Writes a model as a SavedModel that takes raw text and that any server loads."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textmill.quiet import import_tensorflow
-from textmill.serving.wordpiece import WordPiece
+from textmill.serving import heads
+from textmill.serving.framing import Framing, rows_of
+from textmill.serving.graph_tokenizer import GraphTokenizer
+from textmill.serving.heads import PREDICT, Head, as_method, forms, pooled
+from textmill.serving.tagging import tagged
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 TAG = "serve"
-PREDICT, CLASSIFY = "tensorflow/serving/predict", "tensorflow/serving/classify"
-FEATURE = "text"  # the feature of a tf.train.Example that holds the text
+TEXT, PAIR = "text", "text_pair"  # inputs, and features of a tf.train.Example
 CAPTURE = "_user_specified_name"  # of a captured tensor it is the tensor's id in this process
 
 
@@ -24,19 +27,17 @@ def write(
     folder: Path,
     *,
     clean: Callable[[tf.Tensor], tf.Tensor],
-    logits: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    logits: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor],
     variables: Sequence[tf.Variable],
-    tokenizer: WordPiece,
-    labels: Sequence[str],
+    tokenizer: GraphTokenizer,
+    framing: Framing,
+    head: Head,
+    pair: bool = False,
 ) -> None:
     """Writes a SavedModel with cleaning and tokenization inside and every weight once.
 
-    Signatures, the batch free in each:
-
-    - `serving_default`: `text` string [batch] -> `scores` float32 [batch, classes] (softmax) and
-      `label` string [batch];
-    - `classify` (`tensorflow/serving/classify`): `inputs` serialized `tf.train.Example` [batch]
-      with a feature `text` -> `classes` string [batch, classes] and `scores`.
+    Its signatures are those that `textmill.serving.heads.forms` names, the batch free in each. A
+    signature that takes serialized `tf.train.Example` reads their features `text` and `text_pair`.
 
     Rows are padded to the longest of their batch. Equal models give equal bytes: names of functions
     count up over the life of a process, and a fingerprint is drawn at random, so the first are
@@ -46,50 +47,53 @@ def write(
         folder: Where to write; made if missing.
         clean: What happens to the texts first, string [batch] to string [batch]; in core
             operations and constants, for no table of its own is tracked.
-        logits: From token ids int32 [batch, time] and padding mask bool [batch, time] to
-            float32 [batch, classes]; traceable at any batch and time.
+        logits: From token ids int32 [rows, time], padding mask bool [rows, time] and segment ids
+            int32 [rows, time] to float32 [rows, classes], or of spans [rows, time, tags]; traceable
+            at any number of rows and time.
         variables: What `logits` reads. Only these are tracked: an object that holds a Keras model
             can load in Python and fail in TensorFlow Serving.
         tokenizer: Makes the token ids.
-        labels: Names of the classes in the order of the logits.
+        framing: How rows are made of them.
+        head: What the logits mean.
+        pair: Whether the model takes two texts.
     """
     import tensorflow as tf
 
-    texts = tf.TensorSpec([None], tf.string, name="text")
+    names = [TEXT, PAIR] if pair else [TEXT]
+    specs = [tf.TensorSpec([None], tf.string, name=name) for name in names]
     examples = tf.TensorSpec([None], tf.string, name="inputs")
-    names = list(labels)
 
-    def score(text: tf.Tensor) -> tf.Tensor:
-        ids = tokenizer(clean(text))
-        lengths = ids.row_lengths()
-        # A layer may look at the first token, so there is one even where there are no rows.
-        longest = tf.reduce_max(tf.concat([lengths, [1]], 0))
-        token_ids = tf.ensure_shape(ids.to_tensor(shape=tf.stack([-1, longest])), [None, None])
-        mask = tf.sequence_mask(lengths, longest)
-        scores = tf.nn.softmax(tf.cast(logits(token_ids, mask), tf.float32))
-        return tf.ensure_shape(scores, [None, len(names)])
+    def answer(*texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        cleaned = [clean(text) for text in texts]
+        if head.kind == "spans":
+            return tagged(cleaned[0], tokenizer, framing, logits, head)
+        pieces = [tokenizer.pieces(text, framing.most) for text in cleaned]
+        rows = rows_of(pieces[0], framing, pieces[1] if pair else None)
+        found = logits(rows.token_ids, rows.padding_mask, rows.segment_ids)
+        if framing.overlap is not None:
+            found = pooled(found, rows.texts, tf.size(texts[0], out_type=tf.int64), head)
+        return heads.answer(found, head)
 
-    # One function for both signatures: its tables are stored once.
-    scored = tf.function(score, input_signature=[texts], autograph=False)
+    # One function for all signatures: its tables are stored once.
+    answered = tf.function(answer, input_signature=specs, autograph=False)
 
-    def serving_default(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        scores = scored(text)
-        return {"scores": scores, "label": tf.gather(tf.constant(names), tf.argmax(scores, -1))}
-
-    def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        features = {FEATURE: tf.io.FixedLenFeature([], tf.string)}
-        scores = scored(tf.io.parse_example(inputs, features)[FEATURE])
-        return {"scores": scores, "classes": tf.tile([names], [tf.shape(scores)[0], 1])}
+    def of_examples(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        features = {name: tf.io.FixedLenFeature([], tf.string) for name in names}
+        parsed = tf.io.parse_example(inputs, features)
+        return as_method(answered(*(parsed[name] for name in names)), head)
 
     served = tf.Module(name="served")
     served.weights = list(variables)
-    served.vocabulary = tokenizer.table
+    served.tables = dict(tokenizer.tables)
+    wanted = forms(head.kind, pair=pair)
     signatures = {
-        "serving_default": tf.function(serving_default, input_signature=[texts], autograph=False),
-        "classify": tf.function(classify, input_signature=[examples], autograph=False),
+        name: tf.function(of_examples, input_signature=[examples], autograph=False)
+        if form.method != PREDICT
+        else answered
+        for name, form in wanted.items()
     }
     tf.saved_model.save(served, str(folder), signatures=signatures)
-    _finish(folder, tokenizer.digest)
+    _finish(folder, tokenizer.digest, {name: form.method for name, form in wanted.items()})
     (folder / "fingerprint.pb").unlink(missing_ok=True)
 
 
@@ -134,12 +138,13 @@ def describe(folder: Path) -> dict[str, Any]:
     }
 
 
-def _finish(folder: Path, digest: str) -> None:
-    """Gives `classify` its method name, and the same name to the same thing in every process."""
+def _finish(folder: Path, digest: str, methods: dict[str, str]) -> None:
+    """Gives signatures their method names, and the same name to the same thing in every process."""
     saved = read(folder)
     (meta,) = saved.meta_graphs
     # `tf.saved_model.save` writes the method name of predict for every signature.
-    meta.signature_def["classify"].method_name = CLASSIFY
+    for name, method in methods.items():
+        meta.signature_def[name].method_name = method
     graph, objects = meta.graph_def, meta.object_graph_def
     new = _numbered([f.signature.name for f in graph.library.function])
     for function in graph.library.function:
@@ -148,12 +153,15 @@ def _finish(folder: Path, digest: str) -> None:
             argument.attr.pop(CAPTURE, None)
         for given in function.signature.input_arg:
             given.name = re.sub(r"\d+___redundant", "redundant", given.name)
+    tables: dict[bytes, int] = {}
     for node in nodes(graph):
         node.op = new.get(node.op, node.op)
         node.attr.pop(CAPTURE, None)
         if node.op == "HashTableV2":
             # Tables of one name are one table to a process, whichever model brought them.
-            node.attr["shared_name"].s = f"vocabulary_{digest}".encode()
+            shared = node.attr["shared_name"]
+            number = tables.setdefault(shared.s, len(tables))
+            shared.s = f"table_{number}_{digest}".encode()
         for value in node.attr.values():
             for called in [value.func] if value.HasField("func") else value.list.func:
                 called.name = new[called.name]

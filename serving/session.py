@@ -3,10 +3,10 @@
 Run it in a process of its own, `python -m textmill.serving.session MODEL_DIR < requests.json`: what
 Keras or TensorFlow Text register in a process would hide that a server can't load the model.
 
-The requests are a JSON list of `{"signature": name, "texts": [...]}`; the signature `classify`
-gets each text inside a `tf.train.Example`. One JSON object comes back: `xla` ("disabled", or why it
-could not be), and `answers`, for each request `{output: [...]}`. What fails is said there too:
-`error` in place of `answers`, or in place of an answer.
+The requests are a JSON list of `{"signature": name, "rows": [{"text": …}, …]}`; with `"examples":
+true` each row goes inside a `tf.train.Example`. One JSON object comes back: `xla` ("disabled", or
+why it could not be), and `answers`, for each request `{output: [...]}`. What fails is said there
+too: `error` in place of `answers`, or in place of an answer.
 """
 
 from __future__ import annotations
@@ -52,13 +52,19 @@ def answer(folder: str, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
         meta = tf.compat.v1.saved_model.load(session, ["serve"], folder)
         for request in requests:
             signature = meta.signature_def[request["signature"]]
-            texts = [text.encode() for text in request["texts"]]
-            if request["signature"] == "classify":
-                texts = [_example(text) for text in texts]
-            (feed,) = signature.inputs.values()
+            rows = request["rows"]
+            if request.get("examples"):
+                given = dict.fromkeys(signature.inputs, tuple(map(_example, rows)))
+            else:
+                # Whatever the one input of a model is called, it is the text.
+                names = list(signature.inputs)
+                keys = names if len(names) > 1 else ["text"]
+                pairs = zip(names, keys, strict=True)
+                given = {name: tuple(row[key].encode() for row in rows) for name, key in pairs}
+            feeds = {signature.inputs[n].name: np.array(v, object) for n, v in given.items()}
             fetches = {name: info.name for name, info in signature.outputs.items()}
             try:
-                found = session.run(fetches, {feed.name: np.array(texts, object)})
+                found = session.run(fetches, feeds)
             except Exception as error:
                 answers.append({"error": str(error)})
             else:
@@ -66,11 +72,14 @@ def answer(folder: str, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return answers
 
 
-def _example(text: bytes) -> bytes:
+def _example(row: dict[str, str]) -> bytes:
     import tensorflow as tf
 
-    value = tf.train.Feature(bytes_list=tf.train.BytesList(value=[text]))
-    example = tf.train.Example(features=tf.train.Features(feature={"text": value}))
+    features = {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()]))
+        for name, text in row.items()
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=features))
     return bytes(example.SerializeToString())
 
 

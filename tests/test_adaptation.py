@@ -19,6 +19,7 @@ from textmill.models.adaptation import class_weights, smoothed
 from textmill.models.batches import dataset
 from textmill.models.rows import read_rows
 from textmill.models.settings import Settings
+from textmill.models.task import logits_of
 from textmill.testing import check_component
 from tiny_examples import SCRATCH, empty, review_examples
 
@@ -72,7 +73,7 @@ def test_what_lora_learned_is_in_the_saved_model(tokens: Tokens) -> None:
     found = []
     for i in range(len(rows)):
         ids = rows.token_ids[rows.starts[i] : rows.starts[i + 1]][None]
-        found.append(np.asarray(task.logits(loaded, ids, np.ones_like(ids)))[0])
+        found.append(np.asarray(logits_of(loaded, ids, np.ones_like(ids)))[0])
     with (made.path / "history.csv").open(encoding="utf-8", newline="") as file:
         losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
     figures = task.metrics(rows.labels, np.array(found), tokens.info()["labels"])

@@ -23,6 +23,7 @@ from textmill.models.checkpoint import classifier_class, load_backbone
 from textmill.models.heads import labels, load_head
 from textmill.models.huggingface_out import save_huggingface
 from textmill.models.preset import Preset
+from textmill.models.task import logits_of
 from textmill.models.tf_file import TFFile
 from textmill.models.tokenizer import load_tokenizer
 from textmill.models.torch_file import TorchFile
@@ -54,7 +55,7 @@ def classifier(preset: Preset, *, quick: bool = False) -> Any:
 def test_logits_are_those_of_transformers(kind: str, quick: bool, theirs: Path) -> None:
     preset = Preset(str(theirs / kind))
     assert labels(preset) == list(LABELS.values())
-    found = task.logits(classifier(preset, quick=quick), *rows(kind))
+    found = logits_of(classifier(preset, quick=quick), *rows(kind))
     wanted = np.load(theirs / kind / "logits.npy")
     assert np.ptp(wanted) > 0.5  # else equal would mean little
     np.testing.assert_allclose(found, wanted, atol=1e-4)
@@ -97,7 +98,7 @@ def test_an_old_tfbert_computes_what_it_did() -> None:
         assert tokenizer.encode(text).ids == ids
         given = np.array([ids], np.int32)
         np.testing.assert_allclose(
-            task.logits(model, given, np.ones_like(given))[0], wanted, atol=1e-4
+            logits_of(model, given, np.ones_like(given))[0], wanted, atol=1e-4
         )
     for pair, wanted in zip(golden["pairs"], golden["pair_logits"], strict=True):
         encoded = tokenizer.encode(*pair)
@@ -115,7 +116,7 @@ def test_a_saved_model_computes_as_before(theirs: Path, tmp_path: Path) -> None:
     loaded, original = task.load(model.path), classifier(preset)
     ids = np.array([[2, 1999, 59, 1014, 3]], np.int32)
     np.testing.assert_array_equal(
-        task.logits(loaded, ids, np.ones_like(ids)), task.logits(original, ids, np.ones_like(ids))
+        logits_of(loaded, ids, np.ones_like(ids)), logits_of(original, ids, np.ones_like(ids))
     )
     # And as the beginning of another training.
     again = load_backbone(Preset(str(model.path)), vocabulary_size=0, dropout=0.1)

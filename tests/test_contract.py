@@ -154,7 +154,7 @@ def test_a_version_with_an_odd_name(model: Path, name: str) -> None:
 @pytest.mark.usefixtures("here")
 def test_other_scores_than_the_trained_model(model: Path, tmp_path: Path) -> None:
     rows = Saved(model).manifest()["golden"]
-    rows[3]["scores"][0] += 2e-5
+    rows[3]["answer"][0] += 2e-5
     edit_manifest(model, golden=rows)
     rows = check_contract(model)
     assert status(rows, "failed") == ["equal to the trained model"]
@@ -167,7 +167,7 @@ def test_other_scores_than_the_trained_model(model: Path, tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("here")
 def test_scores_that_depend_on_the_batch(tmp_path: Path) -> None:
-    def logits(token_ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    def logits(token_ids: tf.Tensor, mask: tf.Tensor, segments: tf.Tensor) -> tf.Tensor:
         del mask  # padding counts
         mean = tf.reduce_mean(tf.cast(token_ids, tf.float32), 1)
         return tf.stack([mean, -mean], 1) / 1000
@@ -190,7 +190,7 @@ def test_weights_that_are_stored_twice(tmp_path: Path) -> None:
 
 
 def test_an_operation_of_xla_does_not_run(tmp_path: Path) -> None:
-    def logits(token_ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    def logits(token_ids: tf.Tensor, mask: tf.Tensor, segments: tf.Tensor) -> tf.Tensor:
         from tensorflow.compiler.tf2xla.python import xla
 
         del mask
@@ -235,7 +235,7 @@ def test_a_model_of_somebody_else(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("here")
 def test_scores_that_are_not_numbers_are_far(model: Path) -> None:
     golden = Saved(model).manifest()["golden"]
-    golden[0]["scores"] = [float("nan"), 1.0]
+    golden[0]["answer"] = [float("nan"), 1.0]
     edit_manifest(model, golden=golden)
     assert status(check_contract(model), "failed") == ["equal to the trained model"]
 

@@ -390,3 +390,20 @@ def test_a_source_says_what_it_rejects(tmp_path: Path) -> None:
     ]
     assert examples.schema()["rejected"] == {"missing text": 1, "too odd": 1}
     assert json.loads((examples.path / "schema.json").read_text())["read"] == 4
+
+
+def test_rows_without_a_label(tmp_path: Path) -> None:
+    rows = (("One <b>x</b>", "a"), ("One x", "b"), (None, "a"), ("Two", None), ("", None))
+    examples = ingested(tmp_path / "out", Rows(rows), label=None)
+    schema = examples.schema()
+    assert (schema["label"], schema["conflicts"], schema["duplicates"]) == (None, 0, 1)
+    assert schema["rejected"] == {"missing text": 2}
+    # A column of that name is one like any other.
+    assert [(row["text"], row["label"], row["line"]) for row in all_rows(examples)] == [
+        ("One x", "a", 1), ("Two", None, 4)
+    ]  # fmt: skip
+    assert [list(row) for row in quarantine(examples)] == [["file", "line", "reason", "text"]] * 2
+    labelled = ingested(tmp_path / "labelled", Rows((("One x", "a"), ("Two", "b"))))
+    assert kept(labelled) == kept(examples)  # the text alone decides about the split
+    with pytest.raises(UserError, match="the rows have no label"):
+        examples.label()

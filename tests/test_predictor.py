@@ -34,8 +34,8 @@ def test_predictions_equal_the_golden_rows(predictor: Predictor, base: Path) -> 
     for prediction, row in zip(found, golden, strict=True):
         assert prediction["text"] == row["text"]
         assert list(prediction["scores"]) == ["neg", "pos"]
-        np.testing.assert_allclose(list(prediction["scores"].values()), row["scores"], atol=1e-6)
-        assert prediction["label"] == ["neg", "pos"][int(np.argmax(row["scores"]))]
+        np.testing.assert_allclose(list(prediction["scores"].values()), row["answer"], atol=1e-6)
+        assert prediction["label"] == ["neg", "pos"][int(np.argmax(row["answer"]))]
         assert prediction["score"] == max(prediction["scores"].values())
 
 
@@ -78,7 +78,7 @@ def test_a_model_that_can_not_be_asked(tmp_path: Path) -> None:
             return 2 * x
 
     tf.saved_model.save(Twice(), str(tmp_path / "twice"))
-    with pytest.raises(UserError, match=r"(?s)can't be asked for classes.*missing"):
+    with pytest.raises(UserError, match=r"(?s)can't be asked.*missing"):
         Predictor(tmp_path / "twice")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "saved_model.pb").write_bytes(b"\xff\xff")

@@ -17,8 +17,13 @@ import tensorflow as tf
 from textmill.artifact import Examples, Model, Saved, content, digest_files, write_json
 from textmill.components.cleaning import Cleaning
 from textmill.components.export import export
+from textmill.frame import read_frame
+from textmill.models.task import logits_of
 from textmill.serving import savedmodel
 from textmill.serving.contract import check_contract
+from textmill.serving.framing import Framing
+from textmill.serving.graph_tokenizer import graph_tokenizer
+from textmill.serving.heads import Head
 from textmill.serving.running_rules import ask
 from tiny_models import SCRIPTS, load_tokenizer, mean_of_embeddings, saved_model, tokenizer
 
@@ -40,7 +45,10 @@ def expected(served: Path, texts: list[str]) -> np.ndarray:
 
 
 def test_both_signatures_answer_in_a_fresh_process(served: Path) -> None:
-    requests = [{"signature": n, "texts": SCRIPTS} for n in ("serving_default", "classify")]
+    requests = [
+        {"signature": n, "rows": [{"text": t} for t in SCRIPTS]}
+        for n in ("serving_default", "classify")
+    ]
     default, classify = ask(served, requests)["answers"]
     scores = expected(served, SCRIPTS)
     np.testing.assert_allclose(default["scores"], scores, atol=1e-6)
@@ -121,7 +129,8 @@ def artifacts(folder: Path, texts: dict[str, list[str]]) -> Examples:
         table = pa.table({"review": pa.array(rows, pa.string())})
         pq.write_table(table, folder / split / "part-0.parquet")
     write_json(
-        folder / "schema.json", {"text": "review", "label": "y", "cleaning": asdict(Cleaning())}
+        folder / "schema.json",
+        {"text": "review", "pair": None, "label": "y", "cleaning": asdict(Cleaning())},
     )
     return Examples(folder, "e" * 64)
 
@@ -141,7 +150,12 @@ def test_export_writes_a_model_that_keeps_the_contract(
         {
             "task": "text_classification",
             "labels": ["neg", "neu", "pos"],
+            "kind": "one",
+            "separator": "|",
+            "pair": False,
             "max_length": 32,
+            "overlap": None,
+            "windows": 1,
             "cleaning": asdict(Cleaning()),
         },
     )
@@ -182,29 +196,26 @@ def test_export_writes_a_model_that_keeps_the_contract(
 def test_scores_of_a_real_model_equal_keras(minilm: Path, tmp_path: Path) -> None:
     import keras_hub
 
-    import textmill.models.text_classification as task
-
     backbone = keras_hub.models.BertBackbone.from_preset(str(minilm))
     classifier = keras_hub.models.BertTextClassifier(backbone, num_classes=2, preprocessor=None)
     wordpiece_file = minilm / "tokenizer.json"
-    from textmill.serving.wordpiece import WordPiece
-
     savedmodel.write(
         tmp_path / "model",
         clean=tf.identity,
-        logits=lambda ids, mask: task.logits(classifier, ids, mask),
+        logits=lambda *given: logits_of(classifier, *given),
         variables=[v.value for v in classifier.weights],
-        tokenizer=WordPiece(wordpiece_file, 256),
-        labels=["neg", "pos"],
+        tokenizer=graph_tokenizer(wordpiece_file),
+        framing=Framing(read_frame(wordpiece_file), 256),
+        head=Head("one", ("neg", "pos")),
     )
     texts = [*SCRIPTS, "A film. " * 300]
-    (answer,) = ask(tmp_path / "model", [{"signature": "serving_default", "texts": texts}])[
-        "answers"
-    ]
+    (answer,) = ask(
+        tmp_path / "model", [{"signature": "serving_default", "rows": [{"text": t} for t in texts]}]
+    )["answers"]
     made = load_tokenizer(wordpiece_file, 256)
     for text, scores in zip(texts, answer["scores"], strict=True):
         ids = np.array([made.encode(text).ids], np.int32)
-        wanted = tf.nn.softmax(task.logits(classifier, ids, np.ones_like(ids))).numpy()[0]
+        wanted = tf.nn.softmax(logits_of(classifier, ids, np.ones_like(ids))).numpy()[0]
         np.testing.assert_allclose(scores, wanted, atol=1e-5)
     size = savedmodel.describe(tmp_path / "model")["parameters"]["bytes"]
     (data,) = (tmp_path / "model" / "variables").glob("variables.data-*")

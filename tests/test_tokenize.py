@@ -87,23 +87,33 @@ def test_how_much_is_tokenized_at_a_time_does_not_show(
 
 
 @given(
-    rows=st.lists(st.lists(st.integers(0, 2**31), min_size=1, max_size=200), max_size=5),
-    first_row=st.integers(0, 2**40),
+    rows=st.lists(
+        st.tuples(
+            st.lists(st.integers(0, 2**63 - 1), max_size=200),
+            st.lists(st.floats(width=32, allow_nan=False), max_size=3),
+        ),
+        max_size=5,
+    )
 )
-def test_records_are_what_protobuf_writes(rows: list[list[int]], first_row: int) -> None:
+def test_records_are_what_protobuf_writes(rows: list[tuple[list[int], list[float]]]) -> None:
     import tensorflow as tf
 
     expected = []
-    for i, ids in enumerate(rows):
+    for ids, numbers in rows:
         example = tf.train.Example()
-        for name, values in {"row": [first_row + i], "token_ids": ids, "label": [i * 99]}.items():
-            example.features.feature[name].int64_list.value.extend(values)
+        # Named, an empty list is there all the same.
+        example.features.feature["token_ids"].int64_list.SetInParent()
+        example.features.feature["token_ids"].int64_list.value.extend(ids)
+        example.features.feature["label"].float_list.SetInParent()
+        example.features.feature["label"].float_list.value.extend(numbers)
         expected.append(example.SerializeToString(deterministic=True))
+    ids, numbers = ([value for row in rows for value in row[i]] for i in (0, 1))
+    starts = [np.cumsum([0, *(len(row[i]) for row in rows)]) for i in (0, 1)]
     found = serialized(
-        np.array([i for ids in rows for i in ids], np.int64),
-        np.cumsum([0, *map(len, rows)]),
-        np.arange(len(rows)) * 99,
-        first_row,
+        {
+            "token_ids": (np.array(ids, np.int64), starts[0]),
+            "label": (np.array(numbers, np.float32), starts[1]),
+        }
     )
     assert list(found) == expected
 

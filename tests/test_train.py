@@ -18,6 +18,7 @@ from textmill.models.checkpoint import load_backbone
 from textmill.models.preset import Preset
 from textmill.models.rows import read_rows
 from textmill.models.settings import Settings
+from textmill.models.task import logits_of
 from textmill.models.tokenizer import load_tokenizer, read_tokenizer
 from textmill.progress import listening
 from tiny_examples import SCRATCH, empty, make_examples, review_examples, trained
@@ -33,8 +34,8 @@ def accuracy(model: Model, tokens: Tokens) -> float:
     right = 0
     for batch in by_length(rows.lengths, 16):
         given = padded(rows, batch, ("token_ids", "padding_mask"))
-        logits = task.logits(classifier, given["token_ids"], given["padding_mask"]).numpy()
-        right += int((task.decode(logits)[0] == rows.labels[batch]).sum())
+        logits = logits_of(classifier, given["token_ids"], given["padding_mask"]).numpy()
+        right += int((logits.argmax(1) == rows.labels[batch]).sum())
     return right / len(rows)
 
 
@@ -61,7 +62,12 @@ def test_the_folder_says_what_serving_must_know() -> None:
     assert model.task() == {
         "task": "text_classification",
         "labels": ["neg", "pos"],
+        "kind": "one",
+        "separator": "|",
+        "pair": False,
         "max_length": 48,
+        "overlap": None,
+        "windows": 8,
         "cleaning": tokens.info()["cleaning"],
     }
     assert model.tokenizer_file.read_bytes() == tokens.tokenizer_file.read_bytes()
@@ -91,7 +97,7 @@ def test_logits_need_no_new_trace_for_a_new_length() -> None:
     def score(ids: Any, mask: Any) -> Any:
         nonlocal traces
         traces += 1
-        return task.logits(classifier, ids, mask)
+        return logits_of(classifier, ids, mask)
 
     open_ended = tf.TensorSpec([None, None], tf.int32)
     function = tf.function(score, input_signature=[open_ended, open_ended])

@@ -137,3 +137,26 @@ print(light, "tensorflow" in sys.modules)
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "[] False\n"
+
+
+def test_rows_without_a_label(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("\n".join(f'{{"body": "Review {i}"}}' for i in range(100)))
+    source = open_source(str(tmp_path / "a.jsonl"))
+    examples, out = Examples(tmp_path / "examples"), Statistics(tmp_path / "statistics")
+    split = {"train": 0.8, "validation": 0.2}
+    ingest(examples, source, text="body", label=None, split=split)
+    validate(out, examples)
+    found = out.read()
+    assert sum(split["rows"] for split in found["splits"].values()) == 100
+    assert list(found["splits"]["train"]) == ["rows", "characters"]
+    assert found["splits"]["test"] == {"rows": 0}
+    assert (sorted(found["shares"]), found["warnings"]) == (
+        ["duplicates", "missing_text", "rejected"], []
+    )  # fmt: skip
+    schema = text_format.Parse((out.path / "schema.pbtxt").read_text(), schema_pb2.Schema())
+    assert [feature.name for feature in schema.feature] == ["body"]
+
+    alone = Examples(tmp_path / "alone")
+    ingest(alone, source, text="body", label=None, split={"train": 1.0})
+    with pytest.raises(UserError, match=r"no rows in validation\n.*rows in train and validation"):
+        validate(Statistics(tmp_path / "none"), alone)

@@ -40,7 +40,10 @@ def make_examples(folder: Path, **splits: list[Row]) -> Examples:
         pq.write_table(table, folder / split / "part-00000.parquet")
     schema = ExamplesSchema(
         text="review",
+        pair=None,
         label="mood",
+        labels="one",
+        separator="|",
         columns={},
         cleaning={},
         rows={split: len(splits.get(split, [])) for split in SPLITS},
@@ -48,6 +51,8 @@ def make_examples(folder: Path, **splits: list[Row]) -> Examples:
         rejected={},
         duplicates=0,
         conflicts=0,
+        leaked=0,
+        left_out=0,
     )
     write_json(folder / "schema.json", schema)
     return Examples(folder)

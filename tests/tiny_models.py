@@ -13,8 +13,11 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from textmill.artifact import read_json, write_json
 from textmill.components.cleaning import Cleaning
 from textmill.components.cleaning_graph import clean_graph
+from textmill.frame import read_frame
 from textmill.serving import savedmodel
-from textmill.serving.wordpiece import WordPiece
+from textmill.serving.framing import Framing
+from textmill.serving.graph_tokenizer import graph_tokenizer
+from textmill.serving.heads import Head
 
 CLEANING = Cleaning()
 SCRIPTS = [
@@ -92,7 +95,7 @@ def mean_of_embeddings(size: int, classes: int = 2) -> tuple[Callable[..., Any],
     table = tf.Variable(random.normal(size=(size, 16)).astype(np.float32))
     matrix = tf.Variable(random.normal(size=(16, classes)).astype(np.float32))
 
-    def logits(token_ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    def logits(token_ids: tf.Tensor, mask: tf.Tensor, segments: Any = None) -> tf.Tensor:
         kept = tf.cast(mask, tf.float32)[..., None]
         mean = tf.reduce_sum(tf.gather(table, token_ids) * kept, 1) / tf.reduce_sum(kept, 1)
         return tf.matmul(mean, matrix)
@@ -112,21 +115,22 @@ def saved_model(
     file = folder.with_suffix(".tokenizer.json")
     made = load_tokenizer(file, max_length) if file.exists() else tokenizer(file)
     made.enable_truncation(max_length)
-    wordpiece = WordPiece(file, max_length)
-    ours, weights = mean_of_embeddings(wordpiece.vocabulary_size)
+    graph = graph_tokenizer(file)
+    ours, weights = mean_of_embeddings(graph.vocabulary_size)
     savedmodel.write(
         folder,
         clean=lambda texts: clean_graph(texts, rules),
         logits=logits or ours,
         variables=weights if variables is None else [*weights, *variables],
-        tokenizer=wordpiece,
-        labels=["neg", "pos"],
+        tokenizer=graph,
+        framing=Framing(read_frame(file), max_length),
+        head=Head("one", ("neg", "pos")),
     )
     golden = []
     for text in SCRIPTS:
         ids = np.array([made.encode(text).ids], np.int32)
         scores = tf.nn.softmax(ours(ids, np.ones_like(ids))).numpy()[0]
-        golden.append({"text": text, "scores": [float(s) for s in scores]})
+        golden.append({"text": text, "answer": [float(s) for s in scores]})
     manifest = {"labels": ["neg", "pos"], **savedmodel.describe(folder), "golden": golden}
     write_json(folder / "assets.extra" / "manifest.json", manifest)
     return folder

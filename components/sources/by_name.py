@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from textmill.components.sources.conll import Conll
 from textmill.components.sources.csv import Delimited
 from textmill.components.sources.folders import ClassFolders, LabelledLines
 from textmill.components.sources.jsonl import JsonLines
@@ -17,7 +18,8 @@ _COMMAS, _TABS = (".csv",), (".tsv", ".tab")
 _JSON = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet",)
 _LINES = (".txt",)
-_KNOWN = (*_COMMAS, *_TABS, *_JSON, *_PARQUET, *_LINES)
+_TAGGED = (".conll", ".bio")
+_KNOWN = (*_COMMAS, *_TABS, *_JSON, *_PARQUET, *_LINES, *_TAGGED)
 
 
 def open_source(
@@ -35,6 +37,7 @@ def open_source(
     - `*.csv`, `*.tsv`, `*.tab`: delimited text
     - `*.jsonl`, `*.ndjson`, `*.json`: one JSON object a line
     - `*.parquet`: Parquet
+    - `*.conll`, `*.bio`: a word and its tag a line
     - a folder: `<label>/*.txt`, a file a row; or else `<label>.txt`, a line a row
     - `*.txt`: `<label>.txt`, a line a row
     - `tfds:NAME`: a data set of tensorflow-datasets
@@ -75,6 +78,8 @@ def open_source(
         return JsonLines(files, encoding)
     if suffixes <= {*_PARQUET}:
         return Parquet(files)
+    if suffixes <= {*_TAGGED}:
+        return Conll(files, encoding)
     if suffixes <= {*_LINES}:
         return LabelledLines(files, encoding=encoding)
     raise UserError(

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from textmill.errors import UserError
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -17,6 +19,8 @@ LOGS = "logs"  # files with times in them, such as TensorBoard's; not part of th
 DRAFT = ".draft-"  # followed by the process that writes an artifact
 UNFINISHED = ".unfinished"
 Split = Literal["train", "validation", "test"]
+# What a label is: one name, any number of names, a number, or spans of the text with a name each.
+LabelKind = Literal["one", "many", "number", "spans"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
@@ -64,7 +68,10 @@ class ExamplesSchema(TypedDict):
     """What `schema.json` of Examples says."""
 
     text: str  # name of the column with the text
-    label: str  # name of the column with the label
+    pair: str | None  # name of the column with the second text, where rows have two
+    label: str | None  # name of the column with the label; None: the rows have none
+    labels: LabelKind
+    separator: str  # between the names of a label of kind "many"
     columns: dict[str, str]  # column -> Arrow type
     cleaning: dict[str, bool | str | None]
     rows: dict[str, int]  # split -> rows
@@ -79,13 +86,31 @@ class ExamplesSchema(TypedDict):
 class Examples(Artifact):
     """Rows of text in Parquet: `<split>/part-*.parquet`, `schema.json`, `quarantine.parquet`.
 
-    Columns: the text and the label under the names in `schema.json` (string), `file` (string) and
+    Columns: the text, a second one if there is, and the label under the names in `schema.json`
+    (string; several names of one row are sorted, with a separator between; spans are JSON, a list
+    of [start, end, name] in characters), `file` (string) and
     `line` (int64, from 1) that tell where the row came from, and every other column of the source.
     """
 
     def schema(self) -> ExamplesSchema:
         """Returns `schema.json`."""
         found: ExamplesSchema = read_json(self.path / "schema.json")
+        return found
+
+    def label(self) -> str:
+        """Returns the name of the column with the label.
+
+        Raises:
+            UserError: The rows have none.
+        """
+        found = self.schema()["label"]
+        if found is None:
+            raise UserError(
+                "the rows have no label",
+                expected="rows with a text and a label",
+                received="rows with a text",
+                fix="name the column with the label, or take the texts for pretraining",
+            )
         return found
 
     def table(self, split: Split, columns: list[str] | None = None) -> pa.Table:
@@ -114,8 +139,13 @@ class Statistics(Artifact):
 class TokensInfo(TypedDict):
     """What `tokens.json` says."""
 
+    kind: LabelKind
     labels: list[str]  # label names; a label's id is its place
+    separator: str  # between the names of a label of kind "many", as in the examples
+    pair: bool  # whether a row is of two texts
     max_length: int  # tokens a row, [CLS] and [SEP] counted
+    overlap: int | None  # tokens that windows over a long text share; None: it is cut
+    windows: int  # how many a text has at most
     cleaning: dict[str, Any]  # what was done to the texts, as the schema of the examples says it
     rows: dict[str, int]  # split -> rows
     tokens: dict[str, int]  # split -> tokens in all
@@ -127,7 +157,10 @@ class Tokens(Artifact):
     """Token ids: `<split>/part-*.tfrecord`, `tokens.json`, `tokenizer.json`.
 
     A record is a `tf.train.Example` with `token_ids` (int64, variable length, [CLS] and [SEP]
-    included, unpadded), `label` (int64, one) and `row` (int64, the row's place in the split).
+    included, unpadded), `label` and `row` (int64, the row's place in the split). A long text has
+    several records where windows slide over it, each with `first` (int64), the place of its first
+    token in the text. `label` is, by kind: "one": an id; "many": ids, perhaps none; "number": a
+    float; "spans": for each token 1 more than the tag's id where a word begins, else 0.
     `tokenizer.json` is the tokenizer as the `tokenizers` library reads it.
     """
 

@@ -76,10 +76,18 @@ def predict(
     model: ModelDir,
     texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts.")] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", help="A file with a text a line; - is standard input.")
+        Path | None,
+        typer.Option(
+            "--file",
+            help="A file with a text a line (and a tab before a pair); - is standard input.",
+        ),
+    ] = None,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option("--pair", metavar="TEXT", help="The second text of each, in their order."),
     ] = None,
 ) -> None:
-    """Print one JSON line a text: text, label, score, scores."""
+    """Print one JSON line a text: text and what the model says of it."""
     if bool(texts) == (file is not None):
         raise UserError(
             "predict: nothing to predict" if not texts else "predict: two sources of texts",
@@ -89,9 +97,15 @@ def predict(
         )
     from textmill.serving.predictor import Predictor
 
+    predictor = Predictor(model)
     # What the shell hands over need not be UTF-8.
-    given = (os.fsencode(text).decode("utf-8", "replace") for text in texts or ())
-    for row in Predictor(model)(_lines(file) if file is not None else given):
+    given, others = (
+        [os.fsencode(text).decode("utf-8", "replace") for text in some or ()]
+        for some in (texts, pairs)
+    )
+    lines = _lines(file) if file is not None else iter(given)
+    rows = _rows(lines, iter(others) if file is None else None, pair=predictor.pair)
+    for row in predictor(rows):
         print(json.dumps(row, ensure_ascii=False))
 
 
@@ -132,6 +146,9 @@ def export(
         bool,
         typer.Option("--huggingface", help="Write a Hugging Face folder instead."),
     ] = False,
+    pair: Annotated[
+        bool, typer.Option("--pair", help="CHECKPOINT was trained on two texts a row.")
+    ] = False,
 ) -> None:
     """Turn a trained checkpoint into a checked SavedModel that takes raw text; train nothing."""
     from rich.console import Console
@@ -145,7 +162,7 @@ def export(
         console.print(f"wrote {out_dir}", highlight=False, soft_wrap=True)
         return
     made = export_checkpoint(
-        checkpoint, out_dir, max_length=max_length, listener=listener_for(console)
+        checkpoint, out_dir, max_length=max_length, pair=pair, listener=listener_for(console)
     )
     console.print(f"exported {made}", highlight=False, soft_wrap=True)
 
@@ -239,6 +256,26 @@ def _lines(file: Path) -> Iterator[str]:
             received=error.strerror or str(error),
             fix="check the path and its permissions",
         ) from None
+
+
+def _rows(
+    texts: Iterator[str], others: Iterator[str] | None, *, pair: bool
+) -> Iterator[dict[str, str]]:
+    """Yields rows for a model that takes one text, or two: from `others`, or behind a tab."""
+    for number, text in enumerate(texts, 1):
+        if not pair:
+            yield {"text": text}
+            continue
+        first, tab, second = text.partition("\t") if others is None else (text, "", None)
+        other = second if tab else next(others, None) if others is not None else None
+        if other is None:
+            raise UserError(
+                f"text {number} has no second one",
+                expected="two texts, which this model compares",
+                received=repr(text[:60]),
+                fix='add --pair "…" for each text, or a tab and the second text to each line',
+            )
+        yield {"text": first, "text_pair": other}
 
 
 def _check_steps(names: list[str] | tuple[str, ...], steps: list[str]) -> None:

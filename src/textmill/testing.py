@@ -125,6 +125,7 @@ def check_task(task: Task) -> None:
     from textmill.components.train import train
     from textmill.models.preset import Scratch
     from textmill.models.settings import Settings
+    from textmill.models.task import logits_of
 
     folder = Path(tempfile.mkdtemp(prefix="textmill-check-"))
     run, preset = Run(folder), Scratch("tiny", 300)
@@ -140,13 +141,11 @@ def check_task(task: Task) -> None:
 
     model = task.load(trained.path)
     short, long = (np.array(ids, np.int32) for ids in ([[2, 9, 3]], [[2, 9, 3, 0, 0]]))
-    alone = np.asarray(task.logits(model, short, short > 0))
-    padded = np.asarray(task.logits(model, long, long > 0))
-    if alone.dtype != np.float32:
-        problems.append(f"its logits are {alone.dtype}, not float32")
+    alone = np.asarray(logits_of(model, short, short > 0))
+    padded = np.asarray(logits_of(model, long, long > 0))
     if not np.allclose(alone, padded, atol=1e-5):
         problems.append("padding changes its logits: does it use padding_mask?")
-    _, scores = task.decode(padded)
+    scores = task.decode(padded, trained.task())
     if len(scores) != 1 or not np.isfinite(scores).all():
         problems.append(f"decode gives no finite scores for each row: {scores}")
     if "accuracy" not in run(evaluate, trained, tokens, examples, task=task).metrics():

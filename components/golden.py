@@ -1,0 +1,99 @@
+"""Golden rows: texts with what the trained model answers, for `check` to compare with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from textmill.artifact import Model, TokensInfo
+from textmill.components.cleaning import Cleaning, clean
+from textmill.frame import read_frame
+from textmill.models.batches import padded
+from textmill.models.row_maker import RowMaker
+from textmill.models.rows import Rows
+from textmill.models.scoring import of_texts
+from textmill.models.task import Task, logits_of
+from textmill.models.token_classification import found_spans
+from textmill.models.token_ids import TokenIds
+from textmill.models.tokenizer import read_tokenizer
+from textmill.progress import advance
+from textmill.serving.savedmodel import PAIR, TEXT
+
+if TYPE_CHECKING:
+    import keras
+    import pyarrow as pa
+
+
+def golden(
+    task: Task, network: keras.Model, model: Model, texts: list[dict[str, str]], rules: Cleaning
+) -> list[dict[str, Any]]:
+    """Returns texts with the answers of the Keras model.
+
+    They are cleaned as `ingest` cleans, made rows of as for training, and scored a row at a time,
+    so that nothing of the served graph is in them.
+
+    Args:
+        task: What the model learned.
+        network: The Keras model.
+        model: Its folder.
+        texts: Raw texts, and second ones where the model takes two.
+        rules: How texts are cleaned.
+
+    Returns:
+        Each text with its `answer`: the scores of the labels, a number, or the spans as [start,
+        end, label, score].
+    """
+    import pyarrow as pa
+
+    about = model.task()
+    names = [name for name in (TEXT, PAIR) if texts and name in texts[0]]
+    columns = [clean(pa.array([row[n] for row in texts], pa.string()), rules) for n in names]
+    make = RowMaker(
+        TokenIds(read_tokenizer(model.tokenizer_file), about["max_length"]),
+        read_frame(model.tokenizer_file),
+        cast(TokensInfo, about),
+    )
+    found = []
+    for i, row in enumerate(texts):
+        advance(i, len(texts), "golden rows")
+        one = [column[i : i + 1] for column in columns]
+        found.append({**row, "answer": _answer(task, network, make, one, about)})
+    return found
+
+
+def _answer(
+    task: Task, network: keras.Model, make: RowMaker, texts: list[pa.Array], about: dict[str, Any]
+) -> Any:
+    import pyarrow as pa
+
+    label = {"one": about["labels"][0] if about["labels"] else "", "number": "0", "spans": "[]"}
+    made = make(
+        texts[0],
+        texts[1] if len(texts) > 1 else None,
+        pa.array([label.get(about["kind"], "")]),
+        "test",
+    )
+    framed = made.framed
+    rows = Rows(
+        framed.ids.astype(np.int32),
+        framed.starts,
+        made.labels.values if about["kind"] == "spans" else np.zeros(len(framed.texts), np.int32),
+        framed.texts,
+        about["kind"],
+        framed.firsts if about["overlap"] is not None else None,
+        make.frame.separator if about["pair"] else None,
+    )
+    batches = [np.array([row]) for row in range(len(rows))]
+    logits = [np.asarray(logits_of(network, **padded(rows, batch, _INPUTS))) for batch in batches]
+    labels, joined = of_texts(rows, batches, logits)
+    if about["kind"] == "spans":
+        (spans,) = found_spans(labels, joined, about["labels"], texts[0].to_pylist())
+        return [list(span) for span in spans]
+    answer = task.decode(joined.astype(np.float64), about)[0]
+    if about["kind"] == "number":
+        return float(answer)
+    return [float(x) for x in answer.astype(np.float32)]
+
+
+_INPUTS = ("token_ids", "padding_mask", "segment_ids")
