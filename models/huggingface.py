@@ -82,6 +82,10 @@ class Source:
         self._names = {n.partition(".")[2]: n for n in reversed(list(self._weights))}
         self._names |= {n: n for n in self._weights}
 
+    def has(self, name: str) -> bool:
+        """Returns whether there is a weight of this name, the model's prefix counted."""
+        return name in self._weights
+
     def get_tensor(self, name: str) -> Array:
         """Returns a weight by its name, with or without the model's prefix.
 

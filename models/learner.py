@@ -13,7 +13,7 @@ from textmill.artifact import Tokens
 from textmill.errors import UserError
 from textmill.models import devices
 from textmill.models.adaptation import class_weights, restrict, smoothed, step_sizes
-from textmill.models.batches import by_length, dataset, edges, shuffled
+from textmill.models.batches import by_length, dataset, edges, padding, shuffled
 from textmill.models.checkpoint import load_backbone, vocabulary
 from textmill.models.choices import choose
 from textmill.models.preset import Preset, Scratch
@@ -76,7 +76,9 @@ class Learner:
         seed = self.settings.seed
         return shuffled(self.rows.lengths, size, seed=seed, epoch=epoch, tokens_per_batch=budget)
 
-    def data(self, step: Step, batches: list[Places], choices: dict[str, Any]) -> Iterator[Any]:
+    def data(
+        self, step: Step, epoch: int, batches: list[Places], choices: dict[str, Any]
+    ) -> Iterator[Any]:
         """Returns the batches for the devices, in as many pieces as memory asks for."""
         # XLA compiles a program for each width, so that there must be few.
         widths = edges(self.info["lengths"]["train"], XLA_WIDTHS) if choices["xla"] else ()
@@ -134,13 +136,25 @@ class Learner:
 
         def trial(precision: str, xla: bool) -> Callable[[], object]:
             step = self.build(precision, xla)
-            data = self.data(step, [middle] * (1 + devices.PROBE_STEPS), {**fixed, "xla": xla})
+            data = self.data(step, 0, [middle] * (1 + devices.PROBE_STEPS), {**fixed, "xla": xla})
             return lambda: step(data, 0.0, pieces=min(fixed["accumulate"], len(middle)))
 
         found, why = choose(self.settings, trial)
         if why:
             advance(0, None, why)
         return {**fixed, **found, "why": why}
+
+    def figures(self, loss: float, right: float) -> dict[str, float]:
+        """Returns the figures of the training rows of an epoch."""
+        return {"loss": loss} if math.isnan(right) else {"loss": loss, "accuracy": right}
+
+    def padding(self, epoch: int, batches: list[Places]) -> float:
+        """Returns the share of positions of some batches that hold no token, 0 to 1."""
+        return padding(self.rows.lengths, batches)
+
+    def places(self, epoch: int, row: int) -> Places:
+        """Returns where a row stands in the training split: [1]."""
+        return self.rows.places[[row]]
 
     def validate(self, step: Step) -> dict[str, float]:
         """Returns the task's figures on the validation split."""

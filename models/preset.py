@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from textmill.artifact import digest_files, read_json
+from textmill.artifact import LINEAGE, digest_files, read_json
 from textmill.errors import UserError, nearest, one_of
 
 # What a model is made of. Other files of a folder (a README, the same weights in a second format)
@@ -54,7 +54,8 @@ class Preset:
             return self.name
         folder = Path(self.name)
         files = (f for f in folder.rglob("*") if f.is_file() and f.suffix in _PARTS)
-        return digest_files({f.relative_to(folder).as_posix(): f for f in files})
+        named = {f.relative_to(folder).as_posix(): f for f in files}
+        return digest_files({name: f for name, f in named.items() if name != LINEAGE})
 
     def file(self, name: str) -> Path | None:
         """Returns a file of the preset, fetched if need be; None where the preset has none such.

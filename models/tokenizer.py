@@ -30,7 +30,11 @@ def load_tokenizer(preset: Preset) -> Tokenizer:
 
     Source: WordPiece as in https://arxiv.org/abs/1810.04805 and google-research/bert.
     """
-    tokenizer = _from_keras(preset) if preset.from_keras else _from_huggingface(preset)
+    ours = preset.file("textmill/tokenizer.json") if preset.local else None
+    if ours is not None:  # what KerasHub's files say of it is less exact
+        tokenizer = read_tokenizer(ours)
+    else:
+        tokenizer = _from_keras(preset) if preset.from_keras else _from_huggingface(preset)
     room = preset.vocabulary_size()
     if room is not None and tokenizer.get_vocab_size() > room:
         raise UserError(

@@ -14,14 +14,13 @@ import numpy as np
 from textmill.artifact import LOGS, Tokens
 from textmill.errors import UserError
 from textmill.models.adaptation import copy_merged
-from textmill.models.batches import padding
 from textmill.models.curves import Log
 from textmill.models.learner import Learner
+from textmill.models.parts import Parts
 from textmill.models.preset import Preset, Scratch
 from textmill.models.schedule import learning_rate
 from textmill.models.settings import Settings, seconds
 from textmill.models.state import State, find, restore, save
-from textmill.models.task import Task
 from textmill.progress import advance, warn
 
 if TYPE_CHECKING:
@@ -59,11 +58,12 @@ class Training:
     Args:
         tokens: Rows and labels.
         preset: The weights to begin with.
-        task: What is learned.
+        task: What is learned: a `Task`, or what else `learner` takes for one.
         dropout: Share of activations to drop, 0 to 1.
         settings: How.
         folder: Where step checkpoints are kept. The caller removes it when what came of the
             training is safe.
+        learner: Makes the parts of the training from the five values before `folder`.
 
     Raises:
         UserError: The preset can't be loaded.
@@ -74,10 +74,11 @@ class Training:
         tokens: Tokens,
         *,
         preset: Preset | Scratch,
-        task: Task,
+        task: Any,
         dropout: float,
         settings: Settings,
         folder: Path,
+        learner: Callable[[Tokens, Preset | Scratch, Any, float, Settings], Parts] = Learner,
     ) -> None:
         import keras
         import tensorflow as tf
@@ -88,9 +89,9 @@ class Training:
         if settings.deterministic:
             tf.config.experimental.enable_op_determinism()
         advance(0, None, "loading the model")
-        self.task, self.settings, self.folder = task, settings, folder
-        self.learner = Learner(tokens, preset, task, dropout, settings)
-        self.rows, self.held_out = self.learner.rows, self.learner.held_out
+        self.settings, self.folder = settings, folder
+        self.learner = learner(tokens, preset, task, dropout, settings)
+        self.held_out = self.learner.held_out
         self.total = sum(map(self.learner.steps, range(settings.epochs)))
 
         found = find(folder)
@@ -132,7 +133,7 @@ class Training:
     def _run_epoch(self) -> None:
         now = self.state
         batches = self.learner.batches(now.epoch)
-        data = self.learner.data(self.step, batches[now.step :], now.choices)
+        data = self.learner.data(self.step, now.epoch, batches[now.step :], now.choices)
         began, before = time.monotonic(), now.rows  # of this attempt
         while now.step < len(batches) and self._progress() < 1:
             batch, rate = batches[now.step], self._learning_rate()
@@ -143,7 +144,7 @@ class Training:
                 if not _out_of_memory(error):
                     raise
                 self._split_batches(error)
-                data = self.learner.data(self.step, batches[now.step :], now.choices)
+                data = self.learner.data(self.step, now.epoch, batches[now.step :], now.choices)
                 continue
             if not math.isfinite(losses.sum()):
                 raise self._not_finite(losses, batch, rate)
@@ -169,15 +170,14 @@ class Training:
     def _end_epoch(self, batches: list[Places]) -> None:
         """Scores the validation split, adds a row to the history, keeps the weights if better."""
         now = self.state
-        figures: Figures = {"epoch": now.epoch + 1, "loss": now.loss / now.rows}
-        if not math.isnan(now.right):
-            figures["accuracy"] = now.right / now.rows
+        figures: Figures = {"epoch": now.epoch + 1}
+        figures |= self.learner.figures(now.loss / now.rows, now.right / now.rows)
         if len(self.held_out):
             figures |= {
                 f"val_{name}": value for name, value in self.learner.validate(self.step).items()
             }
         figures["learning_rate"] = self._learning_rate()
-        figures["padding"] = padding(self.rows.lengths, batches)
+        figures["padding"] = self.learner.padding(now.epoch, batches)
         now.history.append(
             {n: v if isinstance(v, int) else float(f"{v:.6g}") for n, v in figures.items()}
         )
@@ -228,7 +228,8 @@ class Training:
         warn(f"out of memory: each batch is computed in {2 * pieces} parts from here on")
 
     def _not_finite(self, losses: Floats, batch: Places, rate: float) -> UserError:
-        places = self.rows.places[batch[~np.isfinite(losses)]]
+        wrong = batch[~np.isfinite(losses)]
+        places = np.concatenate([self.learner.places(self.state.epoch, row) for row in wrong])
         named = ", ".join(map(str, places[:ROWS_NAMED].tolist()))
         more = f" and {len(places) - ROWS_NAMED} more" if len(places) > ROWS_NAMED else ""
         return UserError(

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from textmill.artifact import Pushed
+from textmill.artifact import Kept, Pushed
 from textmill.config import build, read_toml, with_settings
 from textmill.errors import UserError, nearest, one_of
 from textmill.plan import DryRun, Planned
@@ -28,11 +28,13 @@ class Job:
         Pushed(path=PosixPath('runs/reviews/push/…'), digest='…')
     """
 
-    pipeline: Callable[[Runner, Any], Pushed]
+    pipeline: Callable[[Runner, Any], Pushed | Kept]
     config: Any
 
-    def run(self, *, force: Collection[str] = (), listener: Listener | None = None) -> Pushed:
-        """Runs every step that is not in the cache; returns what was pushed."""
+    def run(
+        self, *, force: Collection[str] = (), listener: Listener | None = None
+    ) -> Pushed | Kept:
+        """Runs every step that is not in the cache; returns what was pushed, or saved."""
         run = Run(
             Path(self.config.workspace),
             lineage=self.config.lineage,

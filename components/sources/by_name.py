@@ -7,6 +7,7 @@ from pathlib import Path
 
 from textmill.components.sources.conll import Conll
 from textmill.components.sources.csv import Delimited
+from textmill.components.sources.documents import Documents, Separation
 from textmill.components.sources.folders import ClassFolders, LabelledLines
 from textmill.components.sources.jsonl import JsonLines
 from textmill.components.sources.parquet import Parquet
@@ -31,6 +32,7 @@ def open_source(
     columns: Sequence[str] = (),
     skip_rows_after_header: int = 0,
     data_dir: str | None = None,
+    documents: Separation | None = None,
 ) -> Source:
     """Returns the source that a name stands for. Nothing but the list of files is read yet.
 
@@ -39,7 +41,7 @@ def open_source(
     - `*.parquet`: Parquet
     - `*.conll`, `*.bio`: a word and its tag a line
     - a folder: `<label>/*.txt`, a file a row; or else `<label>.txt`, a line a row
-    - `*.txt`: `<label>.txt`, a line a row
+    - `*.txt`: `<label>.txt`, a line a row; or with `documents`, plain text without labels
     - `tfds:NAME`: a data set of tensorflow-datasets
 
     Text may be compressed: `reviews.csv.gz`. A pattern such as "data/*.csv" stands for all files
@@ -53,6 +55,7 @@ def open_source(
         columns: Names of the columns, for delimited text without a header line.
         skip_rows_after_header: Lines to pass over below the header of delimited text.
         data_dir: Folder of the data sets of tensorflow-datasets.
+        documents: What parts the documents of plain text: a "blank line", or the end of a "line".
 
     Raises:
         UserError: Nothing has this name, or its kind is unknown.
@@ -80,6 +83,8 @@ def open_source(
         return Parquet(files)
     if suffixes <= {*_TAGGED}:
         return Conll(files, encoding)
+    if suffixes <= {*_LINES} and documents is not None:
+        return Documents(files, documents, encoding)
     if suffixes <= {*_LINES}:
         return LabelledLines(files, encoding=encoding)
     raise UserError(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 RECORD = "artifact.json"  # how the artifact was made; not part of its content
+LINEAGE = "textmill/lineage.json"  # of a preset that is kept elsewhere; its ancestry, with times
 LOGS = "logs"  # files with times in them, such as TensorBoard's; not part of the content either
 DRAFT = ".draft-"  # followed by the process that writes an artifact
 UNFINISHED = ".unfinished"
@@ -200,6 +201,20 @@ class Model(Artifact):
         return self.path / "textmill" / "tokenizer.json"
 
 
+class Pretrained(Artifact):
+    """A language model: a KerasHub preset folder, with ours beside it in `textmill/`.
+
+    `model.preset` of a config takes its path, `keras_hub.models.MaskedLM.from_preset` too.
+    `textmill/pretraining.json` holds the length of its rows, how texts were cleaned and tokens
+    masked; the rest is as `Model` has it.
+    """
+
+    @property
+    def tokenizer_file(self) -> Path:
+        """The tokenizer that the model was trained with."""
+        return self.path / "textmill" / "tokenizer.json"
+
+
 class Tuned(Artifact):
     """A search for parameters: `best.json`, `trials.csv`, two pictures, and `logs/` with times.
 
@@ -269,6 +284,29 @@ class Pushed(Artifact):
         newest = versions(model.parent)[-1]
         if newest != int(model.name):
             return f"version {newest} was pushed to {model.parent} since"
+        return super().damage()
+
+
+class Kept(Artifact):
+    """`kept.json`: the folder that now holds a preset, and the digest of what is in it."""
+
+    @property
+    def model_path(self) -> Path:
+        """The folder with the preset."""
+        return Path(read_json(self.path / "kept.json")["path"])
+
+    @staticmethod
+    def digest_of(folder: Path) -> str:
+        """Returns the digest of a preset's content, its lineage left out."""
+        return digest_files({n: file for n, file in content(folder).items() if n != LINEAGE})
+
+    def damage(self) -> str | None:
+        """Returns why this no longer holds: the folder is gone, or is another than it was."""
+        folder = self.model_path
+        if not folder.is_dir():
+            return f"{folder} is gone"
+        if self.digest_of(folder) != read_json(self.path / "kept.json")["digest"]:
+            return f"{folder} was changed since"
         return super().damage()
 
 

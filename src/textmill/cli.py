@@ -60,12 +60,14 @@ def run(
         return
     from rich.console import Console
 
+    from textmill.artifact import Pushed
     from textmill.display import duration, listener_for
 
     console = Console()
-    pushed = job.run(force=force or (), listener=listener_for(console))
+    made = job.run(force=force or (), listener=listener_for(console))
+    done = "pushed" if isinstance(made, Pushed) else "saved"
     console.print(
-        f"pushed {pushed.model_path} in {duration(time.monotonic() - began)}",
+        f"{done} {made.model_path} in {duration(time.monotonic() - began)}",
         highlight=False,
         soft_wrap=True,
     )
