@@ -54,8 +54,13 @@ def tokenize_documents(
     last = vocabulary_of(tokenizer, name).last
     tokenizer.save(str(out.tokenizer_file))
     info = TokensInfo(
+        kind="one",
         labels=[],
+        separator="",
+        pair=False,
         max_length=max_length,
+        overlap=None,
+        windows=1,
         cleaning=examples.schema()["cleaning"],
         rows={},
         tokens={},
@@ -102,8 +107,14 @@ def _write_split(
         for start in range(0, batch.num_rows, size):
             pieces = token_ids.pieces(batch.column(0)[start : start + size])
             made = separated(pieces, info["max_length"] - 2, last)
-            labels = np.zeros(len(made.starts) - 1, np.int64)
-            for record in records(made.ids, made.starts, labels, row):
+            count = len(made.starts) - 1
+            each = np.arange(count + 1)
+            columns = {
+                "token_ids": (made.ids, made.starts),
+                "label": (np.zeros(count, np.int64), each),
+                "row": (np.arange(row, row + count), each),
+            }
+            for record in records(columns):
                 if row % ROWS_PER_SHARD == 0:
                     if writer:
                         writer.close()

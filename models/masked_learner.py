@@ -192,6 +192,9 @@ class MaskedLearner:
 
         return tf.function(lambda data: self.strategy.run(sums, args=next(data)))
 
+    def finish(self, model: keras.Model) -> None:
+        """Leaves a trained model as it is."""
+
     def padding(self, epoch: int, batches: list[Places]) -> float:
         """Returns the share of positions of some batches that hold no token, 0 to 1."""
         packing = self._packing(epoch)

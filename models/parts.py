@@ -58,6 +58,9 @@ class Parts(Protocol):
     def validate(self, step: Step) -> dict[str, float]:
         """Returns the figures of the validation split; the first picks the epoch."""
 
+    def finish(self, model: keras.Model) -> None:
+        """Gives a trained model what the training kept apart."""
+
     def padding(self, epoch: int, batches: list[Places]) -> float:
         """Returns the share of positions of some batches that hold no token, 0 to 1."""
 
