@@ -18,7 +18,7 @@ from statistics import mean
 
 from machine import describe
 
-from textmill.artifact import Evaluation, Examples, Pretrained, Tokens
+from textmill.artifact import Evaluation, Examples, Pretrained, Tokens, read_json
 from textmill.components.evaluate import evaluate
 from textmill.components.ingest import ingest
 from textmill.components.pretrain import pretrain
@@ -77,6 +77,8 @@ def main(workspace: str, budget: str = "20m", labels: str = "1000", seeds: str =
     with (pretrained.path / "history.csv").open(encoding="utf-8") as file:
         last = list(csv.DictReader(file))[-1]
 
+    steps = read_json(pretrained.path / "textmill" / "training.json")["steps"]
+
     def outcome(preset: Preset, rate: float, seed: int) -> tuple[float, Evaluation]:
         """Returns the best accuracy on the validation split, and the evaluation on the test."""
         learned_from = run(tokenize, some, preset=preset, max_length=WIDTH)
@@ -104,7 +106,7 @@ def main(workspace: str, budget: str = "20m", labels: str = "1000", seeds: str =
 
     print(describe())
     print(
-        f"pretraining: {budget}, {last['epoch']} epochs; on held-out texts a perplexity of "
+        f"pretraining: {budget}, {steps:,} steps, {last['epoch']} epochs; on held-out texts a perplexity of "
         f"{float(last['val_perplexity']):.1f}, {float(last['val_masked_accuracy']):.3f} of the "
         "masked tokens right"
     )

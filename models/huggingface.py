@@ -113,7 +113,7 @@ class Source:
         try:
             value = self.get_tensor(hf_weight_key)
         except KeyError:
-            if hf_weight_key.startswith("pooler."):
+            if hf_weight_key.removeprefix("albert.").startswith("pooler."):
                 # A model for tagging or for masked words has none; training makes one.
                 warn(f"{self._preset.name} has no {hf_weight_key}; it begins with random values")
                 return

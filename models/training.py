@@ -134,7 +134,7 @@ class Training:
         now = self.state
         batches = self.learner.batches(now.epoch)
         data = self.learner.data(self.step, now.epoch, batches[now.step :], now.choices)
-        began, before = time.monotonic(), now.rows  # of this attempt
+        began, before, first = time.monotonic(), now.rows, True
         while now.step < len(batches) and self._progress() < 1:
             batch, rate = batches[now.step], self._learning_rate()
             try:
@@ -153,7 +153,10 @@ class Training:
             now.rows += len(batch)
             now.step += 1
             now.steps += 1
-            self.row_seconds = (time.monotonic() - began) / (now.rows - before)
+            if not (first and self.row_seconds):
+                self.row_seconds = (time.monotonic() - began) / (now.rows - before)
+            if first:  # it traced the step, which says nothing of the time of others
+                began, before, first = time.monotonic(), now.rows, False
             if now.step % ADVANCE_EVERY == 0 or now.step == len(batches):
                 self._tell(float(losses.mean()), rate)
             self._save_when_due()
@@ -205,7 +208,8 @@ class Training:
             return done
         # The validation of the last epoch belongs to the time that was given.
         scoring = SCORING * len(self.held_out) * self.row_seconds
-        given = max(seconds(self.settings.budget) - scoring, 1e-9)
+        budget = seconds(self.settings.budget)
+        given = budget - min(scoring, budget / 2)
         return max(done, (time.monotonic() - self.began) / given)
 
     def _learning_rate(self) -> float:

@@ -188,6 +188,30 @@ def test_a_budget_ends_the_training_with_a_rate_of_zero(
     assert learned.facts["epochs"] == len(learned.history) < 10_000
 
 
+def test_a_first_step_that_traces_does_not_end_a_budget(
+    tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """24 rows are scored in the end: at the speed of the first step there were no time for them."""
+    from textmill.models.step import Step
+
+    now, real = 0.0, Step.__call__
+
+    def monotonic() -> float:
+        nonlocal now
+        now += 0.001
+        return now
+
+    def slow_at_first(self: Step, *given: Any, **named: Any) -> Any:
+        nonlocal now
+        now += 10 if now < 10 else 0
+        return real(self, *given, **named)
+
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=monotonic))
+    monkeypatch.setattr(Step, "__call__", slow_at_first)
+    learned = learn(tokens, tmp_path, budget="21s", precision="float32")
+    assert learned.facts["steps"] == 18
+
+
 def test_it_logs_for_tensorboard(tokens: Tokens, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
