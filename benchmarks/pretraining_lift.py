@@ -106,9 +106,9 @@ def main(workspace: str, budget: str = "20m", labels: str = "1000", seeds: str =
 
     print(describe())
     print(
-        f"pretraining: {budget}, {steps:,} steps, {last['epoch']} epochs; on held-out texts a perplexity of "
-        f"{float(last['val_perplexity']):.1f}, {float(last['val_masked_accuracy']):.3f} of the "
-        "masked tokens right"
+        f"pretraining: {budget}, {steps:,} steps, {last['epoch']} epochs; on held-out texts a "
+        f"perplexity of {float(last['val_perplexity']):.1f}, "
+        f"{float(last['val_masked_accuracy']):.3f} of the masked tokens right"
     )
     print(f"classifier: {labels} labels, test rows {task.schema()['rows']['test']}\n")
     print("| classifier | learning rate | test accuracy, mean | all seeds |\n|---|---|---|---|")

@@ -83,6 +83,7 @@ def masked_dataset(
     inputs: Collection[str],
     *,
     pieces: int = 1,
+    multiple: int = 1,
 ) -> tf.data.Dataset:
     """Returns the batches as tensors, in their order, made ahead of whoever takes them.
 
@@ -92,6 +93,8 @@ def masked_dataset(
         inputs: The model's inputs: of token_ids, padding_mask, segment_ids and mask_positions those
             that it has.
         pieces: Cut each batch into so many nearly equal pieces, as `batches.dataset` does.
+        multiple: Give rows a multiple of so many places to guess: XLA compiles a program for each
+            number of them.
 
     Returns:
         Inputs by name, int32 [piece, width], positions int32 [piece, most]; labels, int32 [piece,
@@ -106,14 +109,16 @@ def masked_dataset(
 
     def arrays(i: int) -> tuple[Any, ...]:
         made, mask = draw(cut[i])
+        more = ((0, 0), (0, -made.labels.shape[1] % multiple))
         every = {
             "token_ids": made.token_ids,
             "padding_mask": mask,
             "segment_ids": np.zeros_like(mask),
-            "mask_positions": made.positions,
+            "mask_positions": np.pad(made.positions, more),
         }
+        labels = np.pad(made.labels, more, constant_values=-1)
         weights = np.full(len(cut[i]), 1 / sizes[i], np.float32)
-        return *(every[name] for name in names), made.labels, weights
+        return *(every[name] for name in names), labels, weights
 
     def tensors(i: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
         types = [tf.int32] * (len(names) + 1) + [tf.float32]

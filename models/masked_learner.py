@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from textmill.models.rows import Places
 
+XLA_MULTIPLE = 8  # of places to guess in a row
 FIXED = 0  # seed and epoch of the validation's masks, the same for every epoch and every model
 
 
@@ -109,7 +110,9 @@ class MaskedLearner:
         """Returns the batches for the devices, in as many pieces as memory asks for."""
         draw = Drawing(self.masking, self.vocabulary, self.settings.seed, epoch)
         rows = partial(draw.rows, self.documents, self._packing(epoch))
-        data = masked_dataset(rows, batches, step.model.input, pieces=choices["accumulate"])
+        inputs, pieces = step.model.input, choices["accumulate"]
+        multiple = XLA_MULTIPLE if choices["xla"] else 1
+        data = masked_dataset(rows, batches, inputs, pieces=pieces, multiple=multiple)
         return iter(self.strategy.experimental_distribute_dataset(data))
 
     def build(self, precision: str, xla: bool) -> Step:
@@ -148,7 +151,7 @@ class MaskedLearner:
 
         def trial(precision: str, xla: bool) -> Callable[[], object]:
             step = self.build(precision, xla)
-            data = self.data(step, 0, [some] * (1 + devices.PROBE_STEPS), fixed)
+            data = self.data(step, 0, [some] * (1 + devices.PROBE_STEPS), {**fixed, "xla": xla})
             return lambda: step(data, 0.0, pieces=min(fixed["accumulate"], len(some)))
 
         found, why = choose(self.settings, trial)
