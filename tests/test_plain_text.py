@@ -6,7 +6,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textmill.components.sources import documents
@@ -43,6 +43,7 @@ def test_or_every_line_is_one(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.sampled_from(["a\n", "bb\n", "\n", "  \n", "c\n"]), max_size=20))
+@settings(deadline=None)
 def test_no_word_is_lost(lines: list[str]) -> None:
     import tempfile
 

@@ -409,6 +409,8 @@ def test_from_plain_text_to_a_served_classifier(tmp_path: Path) -> None:
     assert "saved presets/domain in" in first.stdout
     lineage = read_json(tmp_path / "presets/domain/textmill/lineage.json")
     assert lineage["inputs"]["tokens"]["made_by"]["step"] == "tokenize_documents"
+    told = textmill("lineage", "presets/domain", cwd=tmp_path)
+    assert "tokenize_documents" in told.stdout
     again = textmill("run", "domain.toml", cwd=tmp_path)
     assert again.stdout.count("cached") == 5, again.stdout
     second = textmill("run", "reviews.toml", cwd=tmp_path)

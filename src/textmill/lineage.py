@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 from rich.tree import Tree
 
-from textmill.artifact import RECORD, ancestry, read_json, versions
+from textmill.artifact import LINEAGE, RECORD, ancestry, read_json, versions
 from textmill.display import duration
 from textmill.errors import UserError
 from textmill.fingerprint import flat
@@ -21,7 +21,8 @@ def lineage_of(path: Path) -> dict[str, Any]:
     """Returns the tree behind an artifact, the newest artifact of a workspace, or a pushed model.
 
     Args:
-        path: An artifact's folder, a workspace, a version's folder, or a folder of versions.
+        path: An artifact's folder, a workspace, a version's folder, a folder of versions, or a
+            preset that a pretraining saved.
 
     Raises:
         UserError: There is nothing that Textmill made at this path.
@@ -29,9 +30,10 @@ def lineage_of(path: Path) -> dict[str, Any]:
     if (path / RECORD).is_file():
         return ancestry(path)
     pushed = path / str(versions(path)[-1]) if versions(path) else path
-    if (pushed / EMBEDDED).is_file():
-        found: dict[str, Any] = read_json(pushed / EMBEDDED)
-        return found
+    for file in (pushed / EMBEDDED, path / LINEAGE):
+        if file.is_file():
+            found: dict[str, Any] = read_json(file)
+            return found
     records = list(path.glob(f"*/*/{RECORD}"))
     if records:
         return ancestry(max(records, key=lambda file: str(read_json(file)["started"])).parent)
