@@ -33,7 +33,7 @@ def records(columns: Mapping[str, tuple[Values, Ints]]) -> Iterator[bytes]:
         >>> starts = np.arange(3)
         >>> made = records({"a": (np.array([1, 2]), starts), "b": (np.float32([3, 4]), starts)})
         >>> [len(record) for record in made]
-        [28, 28]
+        [29, 29]
     """
     named = [_features(name.encode(), *columns[name]) for name in sorted(columns)]
     for row in zip(*named, strict=True):
