@@ -53,4 +53,6 @@ def graph_tokenizer(tokenizer_file: Path) -> GraphTokenizer:
         from textmill.serving.wordpiece import WordPiece
 
         return WordPiece(tokenizer_file)
-    raise AssertionError(kind)
+    from textmill.serving.bpe import BPE
+
+    return BPE(tokenizer_file)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from textmill.errors import UserError, one_of
 
-KINDS = ("WordPiece",)
+KINDS = ("WordPiece", "BPE")
 
 
 class Rules(NamedTuple):
@@ -65,6 +65,17 @@ def inexact(tokenizer_file: Path, what: str, expected: str, received: object) ->
     )
 
 
+def check_added(tokenizer_file: Path, spec: dict[str, Any]) -> None:
+    """Refuses tokens that the library would look for in raw text.
+
+    Raises:
+        UserError: There are such.
+    """
+    added = [t["content"] for t in spec["added_tokens"] if not t["special"]]
+    if added:
+        raise inexact(tokenizer_file, "list of added tokens", "special tokens only", added)
+
+
 def read_rules(tokenizer_file: Path) -> Rules:
     """Returns what a `tokenizer.json` of the kind WordPiece says.
 
@@ -80,9 +91,7 @@ def read_rules(tokenizer_file: Path) -> Rules:
     ):
         if part is None or part["type"] != wanted:
             raise inexact(tokenizer_file, what, wanted, part and part["type"])
-    added = [t["content"] for t in spec["added_tokens"] if not t["special"]]
-    if added:
-        raise inexact(tokenizer_file, "list of added tokens", "special tokens only", added)
+    check_added(tokenizer_file, spec)
     if model["unk_token"] not in model["vocab"]:
         raise inexact(
             tokenizer_file,

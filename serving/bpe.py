@@ -1,0 +1,222 @@
+"""Byte-level BPE as a graph of core TensorFlow operations, equal to the `tokenizers` library.
+
+What parts a text into words is a regular expression whose alternatives look at the classes of two
+neighbours at most, so it becomes flags on characters. The merges (Sennrich et al. 2016; Radford et
+al. 2019) go on in all distinct words of a batch at once, the best pair of each word in a step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textmill.serving.bpe_rules import read_bpe_rules
+from textmill.serving.character_classes import (
+    NUMBER,
+    OTHER,
+    SPACE,
+    character_classes,
+    look_up,
+    paged,
+)
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# Bytes of a word. Longer words are fewer: together, they would make the table of all words wide.
+SHORT, LONG = 8, 16
+BLANK, APOSTROPHE = ord(" "), ord("'")
+
+
+class BPE:
+    """Turns text into token ids inside a TensorFlow graph; see `GraphTokenizer`.
+
+    Args:
+        tokenizer_file: A `tokenizer.json` with a BPE model on bytes, as RoBERTa's and GPT-2's.
+
+    Raises:
+        UserError: If the file can't be read, or holds something that can't be done exactly.
+    """
+
+    def __init__(self, tokenizer_file: Path) -> None:
+        import tensorflow as tf
+
+        self._rules = rules = read_bpe_rules(tokenizer_file)
+        self.vocabulary_size = rules.size
+        table = json.dumps([rules.of_bytes, rules.pairs, rules.merged])
+        self.digest = hashlib.sha256(table.encode()).hexdigest()[:16]
+        self._classes = paged(character_classes())
+        keys = [left * rules.size + right for left, right in rules.pairs]
+        ranks = tf.lookup.KeyValueTensorInitializer(
+            tf.constant(keys, tf.int64), tf.range(len(keys))
+        )
+        # Its own name counts what the process made before, and would be saved.
+        ranks._name = "merges"
+        self._ranks = tf.lookup.StaticHashTable(ranks, default_value=len(keys))
+        self.tables: Mapping[str, tf.lookup.StaticHashTable] = {"merges": self._ranks}
+
+    def pieces(self, text: tf.Tensor, most: int | None = None) -> tf.RaggedTensor:
+        """Returns the token ids of each text: [batch] string -> [batch, (tokens)] int32."""
+        import tensorflow as tf
+
+        rules = self._rules
+        if rules.prefix_space:
+            bare = tf.strings.regex_full_match(text, r"(?s)[^ ].*")
+            text = tf.where(bare, tf.strings.join([" ", text]), text)
+        decoded = tf.strings.unicode_decode(text, "UTF-8")
+        code, row = decoded.flat_values, tf.cast(decoded.value_rowids(), tf.int32)
+        begin = tf.where(self._begins(code, row))[:, 0]
+        splits = tf.concat([begin, [tf.size(code, out_type=tf.int64)]], 0)
+        words = tf.RaggedTensor.from_value_rowids(
+            tf.strings.unicode_encode(
+                tf.RaggedTensor.from_row_splits(code, splits, validate=False), "UTF-8"
+            ),
+            tf.cast(tf.gather(row, begin), tf.int64),
+            nrows=tf.size(text, out_type=tf.int64),
+            validate=False,
+        )
+        if rules.total:
+            words = words[:, :most]  # a word has a token at least, so later ones can't matter
+        distinct, place = tf.unique(words.flat_values)
+        pieces = tf.gather(self._merged(distinct), place)
+        return words.with_flat_values(pieces).merge_dims(1, 2)
+
+    def _begins(self, code: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+        r"""Returns which characters begin a word, [characters] bool.
+
+        It is GPT-2's expression: contractions, runs of letters, of numbers, of other characters, each
+        with a blank in front; white space, of which a run leaves its last character to what follows.
+
+        Args:
+            code: [characters] int32, code points of all texts.
+            row: [characters] int32, the text that each is of.
+        """
+        import tensorflow as tf
+
+        kind = tf.cast(look_up(self._classes, code), tf.int32)
+        if self._rules.digits:
+            # Each digit is a text by itself to the expression.
+            digit = kind == NUMBER
+            row = tf.cumsum(
+                tf.cast((row != _before(row)) | digit | _before(digit, False), tf.int32)
+            )
+        first, last = row != _before(row), row != _behind(row)
+        previous = tf.where(first, -1, _before(kind))
+        following = tf.where(last, -1, _behind(kind))
+        after_blank = ~first & (_before(code) == BLANK)
+        space = kind == SPACE
+        # The last white space before a word leads it, if it is a blank, and else stands apart.
+        lone = (previous == SPACE) & (following >= 0) & (following != SPACE)
+        begin = tf.where(space, (previous != SPACE) | lone, (kind != previous) & ~after_blank)
+        quote = (code == APOSTROPHE) & (previous != OTHER) & ~after_blank & ~last
+
+        def contractions() -> tf.Tensor:
+            one = tf.where(last, 0, _behind(code))
+            two = tf.where(last | _behind(last, True), 0, _behind(_behind(code)))
+            short = quote & _is(one, "stmd")
+            long = quote & (
+                (_is(one, "rv") & (two == ord("e"))) | ((one == ord("l")) & (two == ord("l")))
+            )
+            inside = _before(short | long, False) | _before(_before(long, False), False)
+            after = _before(_before(short, False), False) | _before(
+                _before(_before(long, False), False), False
+            )
+            return ((begin | after) & ~inside) | short | long
+
+        return first | tf.cond(tf.reduce_any(quote), contractions, lambda: begin)
+
+    def _merged(self, words: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the ids of distinct words: [words] string -> [words, (pieces)] int32."""
+        import tensorflow as tf
+
+        sizes = tf.strings.length(words)
+        length = tf.cast(sizes > SHORT, tf.int32) + tf.cast(sizes > LONG, tf.int32)
+        places = tf.dynamic_partition(tf.range(tf.size(words)), length, 3)
+        parts = tf.concat([self._merge(tf.gather(words, place)) for place in places], 0)
+        return tf.gather(parts, tf.math.invert_permutation(tf.concat(places, 0)))
+
+    def _merge(self, words: tf.Tensor) -> tf.RaggedTensor:
+        import tensorflow as tf
+
+        rules, none = self._rules, len(self._rules.pairs)
+        merged = tf.constant([*rules.merged, 0], tf.int32)
+        size = tf.constant(rules.size, tf.int64)
+
+        def rank(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+            keys = tf.cast(left, tf.int64) * size + tf.cast(right, tf.int64)
+            return self._ranks.lookup(tf.where((left >= 0) & (right >= 0), keys, -1))
+
+        raw = tf.io.decode_raw(tf.strings.reduce_join(words)[None], tf.uint8)[0]
+        ids = tf.RaggedTensor.from_row_lengths(
+            tf.gather(tf.constant(rules.of_bytes, tf.int32), tf.cast(raw, tf.int32)),
+            tf.strings.length(words),
+            validate=False,
+        )
+        if not rules.total:
+            ids = tf.ragged.boolean_mask(ids, ids >= 0)
+        dense = tf.pad(ids.to_tensor(-1), [[0, 0], [0, 2]], constant_values=-1)
+        ranks = rank(dense[:, :-1], dense[:, 1:])
+
+        def step(ids: tf.Tensor, ranks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            """Merges the best pair of every word, the first of equals."""
+            place = tf.argmin(ranks, 1, output_type=tf.int32)
+            best = tf.gather(ranks, place, batch_dims=1)
+            column = tf.range(tf.shape(ids)[1])[None]
+            at = tf.where(best < none, place, tf.shape(ids)[1])[:, None]
+            new = tf.gather(merged, best)
+            left = tf.gather(ids, tf.maximum(place - 1, 0), batch_dims=1)
+            right = tf.gather(ids, place + 2, batch_dims=1)
+            left = tf.where(place > 0, left, -1)
+            either = rank(tf.concat([left, new], 0), tf.concat([new, right], 0))
+            before, behind = either[: tf.size(left)], either[tf.size(left) :]
+            ids = tf.where(
+                column < at,
+                ids,
+                tf.where(column == at, new[:, None], _shifted(ids, -1)),
+            )
+            column = column[:, :-1]
+            ranks = tf.where(column <= at, ranks, _shifted(ranks, none))
+            ranks = tf.where(column == at - 1, before[:, None], ranks)
+            ranks = tf.where(column == at, behind[:, None], ranks)
+            return ids, ranks
+
+        dense, _ = tf.while_loop(
+            lambda ids, ranks: tf.reduce_any(ranks < none),
+            step,
+            (
+                tf.pad(dense, [[0, 0], [0, 1]], constant_values=-1),
+                tf.pad(ranks, [[0, 0], [0, 1]], constant_values=none),
+            ),
+            shape_invariants=(tf.TensorShape([None, None]), tf.TensorShape([None, None])),
+        )
+        return tf.ragged.boolean_mask(dense, dense >= 0)
+
+
+def _before(values: tf.Tensor, fill: int | bool = -1) -> tf.Tensor:
+    """Returns the value of each one's predecessor, [n] -> [n]."""
+    import tensorflow as tf
+
+    return tf.concat([tf.fill([tf.minimum(1, tf.size(values))], fill), values[:-1]], 0)
+
+
+def _behind(values: tf.Tensor, fill: int | bool = -1) -> tf.Tensor:
+    """Returns the value of each one's successor, [n] -> [n]."""
+    import tensorflow as tf
+
+    return tf.concat([values[1:], tf.fill([tf.minimum(1, tf.size(values))], fill)], 0)
+
+
+def _shifted(values: tf.Tensor, fill: int) -> tf.Tensor:
+    """Returns the values each one column to the left, [words, width] -> [words, width]."""
+    import tensorflow as tf
+
+    return tf.pad(values[:, 1:], [[0, 0], [0, 1]], constant_values=fill)
+
+
+def _is(code: tf.Tensor, characters: str) -> tf.Tensor:
+    import tensorflow as tf
+
+    return tf.reduce_any(code[:, None] == tf.constant([[ord(c) for c in characters]]), 1)

@@ -1,0 +1,148 @@
+"""Byte-level BPE inside the graph gives the ids of the `tokenizers` library."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from textmill.errors import UserError
+from textmill.serving.graph_tokenizer import graph_tokenizer
+from tiny_models import SCRIPTS
+from tiny_tokenizers import Ids, bpe, graph, library
+
+# Where words part: contractions, white space of every kind, digits, marks, what is unassigned.
+AWKWARD = list(
+    "'strevmldSTL aZ09 \t\n\x0b\x1c\x85\xa0\u2028\u3000\x00\ufffd\u200b.,#!²½Ⅳ٣中가\u0301é’"
+    "\u180e\ufeff\U0001f3fd\U000e0100\U000f0000\U00050000\U0001d7d8"
+)
+PARTS = ["'s", "'ll", " 're", "''", "'ve", "  ", "\n\n", " \n", "\u00a0'd", "<s>", "</s>", "12345"]
+TEXT = st.lists(
+    st.one_of(st.characters(codec="utf-8"), st.sampled_from(AWKWARD), st.sampled_from(PARTS)),
+    max_size=30,
+).map("".join)
+KINDS = {"roberta": {}, "prefixed": {"prefix_space": True}, "digits": {"digits": True}}
+EDGES = [
+    "it's we're I'll 's 'sky ''s a's's '' 'S don't  'x 'll 'l 'r' 're 'v",
+    "\n\na\n b \n",
+    "   b   ",
+    "x = 3.14159 + 10  42\t\tif x:\n    return 'y'",
+    "a\u00a0b\u2003c\u3000 d'\u00a0's",
+    "'s", "'l", "l'", "'", " ", "1'll2",
+    "y" * 300,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def both(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Ids, Tokenizer]:
+    file = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    made = bpe(file, **KINDS[request.param])
+    return graph(file), made
+
+
+def test_ids_equal_the_library_in_many_scripts(both: tuple[Ids, Tokenizer]) -> None:
+    ids, made = both
+    assert ids(SCRIPTS + EDGES) == library(made, SCRIPTS + EDGES)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(texts=st.lists(TEXT, max_size=8))
+def test_ids_equal_the_library_for_any_text(both: tuple[Ids, Tokenizer], texts: list[str]) -> None:
+    ids, made = both
+    assert ids(texts) == library(made, texts)
+
+
+def test_every_code_point_equals_the_library(both: tuple[Ids, Tokenizer]) -> None:
+    ids, made = both
+    # Beside a letter, a digit, a mark and a space, so that its class shows in the ids.
+    every = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    texts = [
+        "".join(f"a{c}1{c}!{c} {c}b" for c in every[i : i + 32]) for i in range(0, len(every), 32)
+    ]
+    texts = [text for i, text in enumerate(texts) if i < 0x3400 // 32 or i % 16 == 0]
+    for start in range(0, len(texts), 256):
+        part = texts[start : start + 256]
+        assert ids(part) == library(made, part)
+
+
+def test_the_first_ids_are_right_where_only_these_are_needed(tmp_path: Path) -> None:
+    file = tmp_path / "tokenizer.json"
+    made = bpe(file)
+    found = [row[:5] for row in graph(file, 5)(SCRIPTS + EDGES)]
+    assert found == [row[:5] for row in library(made, SCRIPTS + EDGES)]
+
+
+def test_an_empty_batch_and_an_empty_text(tmp_path: Path) -> None:
+    file = tmp_path / "tokenizer.json"
+    bpe(file, prefix_space=True)
+    ids = graph(file)
+    assert ids([]) == []
+    assert ids([""]) == [[]]
+    assert ids(["", "a", ""])[::2] == [[], []]
+
+
+def test_bytes_that_are_not_utf8_count_as_replacement_characters(tmp_path: Path) -> None:
+    file = tmp_path / "tokenizer.json"
+    made = bpe(file)
+    assert graph(file)([b"fo\xffx \xc3"]) == library(made, ["fo\ufffdx \ufffd"])
+
+
+def test_a_byte_without_a_token_is_dropped_or_unknown_as_the_library_has_it(tmp_path: Path) -> None:
+    file = tmp_path / "tokenizer.json"
+    bpe(file)
+    spec = json.loads(file.read_text())
+    spec["model"]["merges"] = [m for m in spec["model"]["merges"] if "z" not in "".join(m)]
+    del spec["model"]["vocab"]["z"]
+    for unknown in (None, "<unk>"):
+        spec["model"]["unk_token"] = unknown
+        file.write_text(json.dumps(spec))
+        made = Tokenizer.from_file(str(file))
+        texts = ["lazy zz dogs", "z", "z z", "zebra"]
+        assert graph(file)(texts) == library(made, texts)
+        assert [r[:3] for r in graph(file, 3)(texts)] == [r[:3] for r in library(made, texts)]
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"normalizer": {"type": "Lowercase"}}, "normalizer"),
+        ({"pre_tokenizer": {"type": "WhitespaceSplit"}}, "pre-tokenizer"),
+        ({"pre_tokenizer": None}, "pre-tokenizer"),
+        ({"model": {"dropout": 0.1}}, "(?s)this model.*dropout"),
+        ({"model": {"byte_fallback": True}}, "(?s)this model.*byte_fallback"),
+        ({"model": {"end_of_word_suffix": "</w>"}}, "(?s)this model.*end_of_word_suffix"),
+    ],
+)
+def test_what_can_not_be_exact_is_refused(tmp_path: Path, change: dict, match: str) -> None:
+    file = tmp_path / "tokenizer.json"
+    bpe(file)
+    spec = json.loads(file.read_text())
+    for key, value in change.items():
+        spec[key] = spec[key] | value if key == "model" else value
+    if "end_of_word_suffix" in match:
+        spec["model"] |= {"merges": []}
+    file.write_text(json.dumps(spec))
+    with pytest.raises(UserError, match=match):
+        graph_tokenizer(file)
+
+
+@pytest.mark.slow
+def test_real_reviews_with_a_large_vocabulary(
+    tmp_path: Path, movie_reviews: Path, chinese_reviews: Path
+) -> None:
+    with movie_reviews.open(encoding="utf-8", newline="") as f:
+        texts = [row["text"] for row in csv.DictReader(f)][::20]
+    for name in ("pos.txt", "neg.txt"):
+        texts += (chinese_reviews / name).read_text("utf-8").splitlines()[::20]
+    made = bpe(tmp_path / "tokenizer.json", texts=texts, vocabulary_size=20_000)
+    ids = graph(tmp_path / "tokenizer.json")
+    for start in range(0, len(texts), 64):
+        part = texts[start : start + 64]
+        assert ids(part) == library(made, part)
