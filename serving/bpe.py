@@ -85,10 +85,11 @@ class BPE:
         return words.with_flat_values(pieces).merge_dims(1, 2)
 
     def _begins(self, code: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
-        r"""Returns which characters begin a word, [characters] bool.
+        """Returns which characters begin a word, [characters] bool.
 
-        It is GPT-2's expression: contractions, runs of letters, of numbers, of other characters, each
-        with a blank in front; white space, of which a run leaves its last character to what follows.
+        GPT-2's expression takes contractions; runs of letters, of numbers and of other characters,
+        each with a blank in front; and white space, where a run of it leaves its last character
+        to the word that follows.
 
         Args:
             code: [characters] int32, code points of all texts.
