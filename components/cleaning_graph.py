@@ -8,7 +8,7 @@ from html.entities import html5
 from typing import TYPE_CHECKING
 
 from textmill.components.cleaning import CONTROL, PASSES, TAGS, WHITESPACE, Cleaning
-from textmill.components.normal_form import look_up, normalize, rules_of
+from textmill.serving.normal_form import look_up, normalize, rules_of
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 CODE_POINTS = 0x110000
 SURROGATES = range(0xD800, 0xE000)  # no UTF-8 text decodes to one
+# Where Unicode has characters; elsewhere are private ones or none, which all rules leave alone.
+ASSIGNED = (range(0x40000), range(0xE0000, 0xE1000))
 PAGE = 64  # code points a page; the size that makes the table smallest
 
 SPACE = 0x20
@@ -18,6 +20,11 @@ NOTHING = -1  # fills a row of `CodePoints.rows`
 SELF = -2  # stands for the code point that was looked up
 BREAK = -3  # a removed character that combining marks do not move across
 RANK = 21  # a mark's place in canonical order stands above the 21 bits of its code point
+
+
+def assigned() -> list[str]:
+    """Returns every code point that may have a meaning, but for surrogates."""
+    return [chr(code) for part in ASSIGNED for code in part if code not in SURROGATES]
 
 
 class CodePoints(NamedTuple):

@@ -53,6 +53,10 @@ def graph_tokenizer(tokenizer_file: Path) -> GraphTokenizer:
         from textmill.serving.wordpiece import WordPiece
 
         return WordPiece(tokenizer_file)
-    from textmill.serving.bpe import BPE
+    if kind == "BPE":
+        from textmill.serving.bpe import BPE
 
-    return BPE(tokenizer_file)
+        return BPE(tokenizer_file)
+    from textmill.serving.unigram import Unigram
+
+    return Unigram(tokenizer_file)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from textmill.errors import UserError, one_of
 
-KINDS = ("WordPiece", "BPE")
+KINDS = ("WordPiece", "BPE", "Unigram")
 
 
 class Rules(NamedTuple):

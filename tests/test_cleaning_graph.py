@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from textmill.components.cleaning import PASSES, Cleaning, clean
 from textmill.components.cleaning_graph import clean_graph
-from textmill.components.normal_form import CODES, rules_of
 from textmill.serving import savedmodel
 from textmill.serving.graph_rules import FOREIGN
+from textmill.serving.normal_form import CODES, rules_of
 from tiny_models import SCRIPTS, saved_model
 
 ALL = [chr(c) for c in range(sys.maxunicode + 1) if not 0xD800 <= c < 0xE000]

@@ -73,3 +73,55 @@ def graph(file: Path, most: int | None = None) -> Ids:
 def library(made: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Returns what the `tokenizers` library makes of texts, special tokens left out."""
     return [e.ids for e in made.encode_batch(list(texts), add_special_tokens=False)]
+
+
+# The name of the model in a published folder, and its special tokens.
+SENTENCEPIECE: dict[str, tuple[str, dict[str, Any]]] = {
+    "albert": (
+        "spiece.model",
+        {"bos_id": -1, "eos_id": -1, "pad_id": 0, "unk_id": 1}
+        | {"control_symbols": "[CLS],[SEP],[MASK]"},
+    ),
+    "xlm-roberta": ("sentencepiece.bpe.model", {}),
+    "deberta-v2": (
+        "spm.model",
+        {"pad_id": 0, "pad_piece": "[PAD]", "bos_id": 1, "bos_piece": "[CLS]"}
+        | {"eos_id": 2, "eos_piece": "[SEP]", "unk_id": 3, "unk_piece": "[UNK]"},
+    ),
+    "t5": ("spiece.model", {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}),
+}
+
+
+def sentencepiece(folder: Path, kind: str, vocabulary_size: int = 600, **settings: Any) -> Path:
+    """Trains a unigram model of SentencePiece as a kind of model has it; returns its file."""
+    import sentencepiece as library
+
+    name, more = SENTENCEPIECE[kind]
+    folder.mkdir(parents=True, exist_ok=True)
+    library.SentencePieceTrainer.train(
+        sentence_iterator=iter(SCRIPTS * 3),
+        model_prefix=str(folder / "trained"),
+        vocab_size=vocabulary_size,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **more,
+        **settings,
+    )
+    (folder / "trained.vocab").unlink()
+    return (folder / "trained.model").rename(folder / name)
+
+
+def unigram(folder: Path, kind: str, **settings: Any) -> Path:
+    """Makes a folder with a `tokenizer.json` that transformers converts from SentencePiece."""
+    import transformers
+
+    sentencepiece(folder, kind)
+    classes = {
+        "albert": "AlbertTokenizer",
+        "xlm-roberta": "XLMRobertaTokenizer",
+        "deberta-v2": "DebertaV2Tokenizer",
+        "t5": "T5Tokenizer",
+    }
+    made = getattr(transformers, classes[kind]).from_pretrained(str(folder), **settings)
+    made.save_pretrained(str(folder))
+    return folder / "tokenizer.json"

@@ -74,20 +74,29 @@ def normalize(texts: tf.Tensor, form: Form) -> tf.Tensor:
     import tensorflow as tf
 
     rules = rules_of(form)
-    characters = expand(tf.strings.unicode_decode(texts, "UTF-8"), rules.decompositions)
+    composed = normalize_characters(tf.strings.unicode_decode(texts, "UTF-8"), rules)
+    return tf.strings.unicode_encode(composed, "UTF-8")
+
+
+def normalize_characters(characters: tf.RaggedTensor, rules: Rules) -> tf.RaggedTensor:
+    """Returns code points [batch, (characters)] in a normal form; without pairs none compose."""
+    import tensorflow as tf
+
+    characters = expand(characters, rules.decompositions)
     code, row = characters.flat_values, characters.value_rowids()
     mark = look_up(rules.classes, code, tf.zeros_like(code))
     # Each starter, and each row, begins a run of marks that are sorted by their class.
     run = tf.cumsum(tf.cast((mark == 0) | (row != _before(row, -1)), tf.int64))
     order = tf.argsort(run * 256 + tf.cast(mark, tf.int64), stable=True)
-    code, mark, row, _ = tf.while_loop(
-        lambda code, mark, row, more: more,
-        lambda code, mark, row, more: _compose(code, mark, row, rules.pairs),
-        (tf.gather(code, order), tf.gather(mark, order), row, tf.constant(True)),
-        shape_invariants=(*[tf.TensorShape([None])] * 3, tf.TensorShape([])),
-    )
-    composed = tf.RaggedTensor.from_value_rowids(code, row, characters.nrows(), validate=False)
-    return tf.strings.unicode_encode(composed, "UTF-8")
+    code, mark = tf.gather(code, order), tf.gather(mark, order)
+    if rules.pairs:
+        code, mark, row, _ = tf.while_loop(
+            lambda code, mark, row, more: more,
+            lambda code, mark, row, more: _compose(code, mark, row, rules.pairs),
+            (code, mark, row, tf.constant(True)),
+            shape_invariants=(*[tf.TensorShape([None])] * 3, tf.TensorShape([])),
+        )
+    return tf.RaggedTensor.from_value_rowids(code, row, characters.nrows(), validate=False)
 
 
 def _compose(
