@@ -22,6 +22,7 @@ from textmill.models.token_ids import TokenIds
 from textmill.models.tokenizer import load_tokenizer, train_tokenizer
 from textmill.progress import advance, warn
 from textmill.quiet import import_tensorflow
+from textmill.serving.graph_tokenizer import graph_tokenizer
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -75,6 +76,7 @@ def tokenize(
         )
     tokenizer = _tokenizer(examples, preset)
     tokenizer.save(str(out.tokenizer_file))
+    graph_tokenizer(out.tokenizer_file)  # what can not be served is refused before it is trained
     schema = examples.schema()
     pair = schema["pair"] is not None
     frame = read_frame(out.tokenizer_file)

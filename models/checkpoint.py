@@ -116,7 +116,12 @@ def load_task(path: Path, kind: Any = None) -> keras.Model:
 def save_classifier(
     model: keras.Model, folder: Path, *, tokenizer_file: Path, max_length: int
 ) -> None:
-    """Writes a KerasHub preset folder; a text classifier loaded from it takes raw strings.
+    """Writes a KerasHub preset folder.
+
+    With a WordPiece tokenizer, a text classifier that is loaded from it takes raw strings. KerasHub
+    has no tokenizer that equals the others: it parts texts for RoBERTa with Llama's expression, and
+    SentencePiece itself normalizes otherwise than the `tokenizers` library. So there the preset
+    comes without, and `textmill/tokenizer.json` holds the tokenizer.
 
     Equal weights give equal bytes.
 
@@ -126,7 +131,8 @@ def save_classifier(
         tokenizer_file: The `tokenizer.json` that the model was trained with.
         max_length: Tokens a row at most.
     """
-    if type(model).preprocessor_cls is not None:
+    wordpiece = read_json(tokenizer_file)["model"]["type"] == "WordPiece"
+    if type(model).preprocessor_cls is not None and wordpiece:
         model.preprocessor = _preprocessor(type(model), tokenizer_file, max_length)
     _check_room(folder, sum(weight.numpy().nbytes for weight in model.weights))
     model.save_to_preset(str(folder))
@@ -140,7 +146,9 @@ def save_classifier(
 
 def vocabulary(tokenizer_file: Path) -> list[str]:
     """Returns the tokens of a `tokenizer.json` in the order of their ids."""
-    ids: dict[str, int] = read_json(tokenizer_file)["model"]["vocab"]
+    from tokenizers import Tokenizer
+
+    ids: dict[str, int] = Tokenizer.from_file(str(tokenizer_file)).get_vocab()
     return sorted(ids, key=ids.__getitem__)
 
 

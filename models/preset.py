@@ -119,6 +119,9 @@ class Preset:
         """Returns the longest row in tokens that the model has positions for."""
         config = self.config()
         inner = config.get("config", {})
+        if config.get("model_type") in ("roberta", "xlm-roberta"):
+            # Two embeddings come before the first: those of no token and of padding.
+            return int(config.get("max_position_embeddings", 514)) - 2
         found = config.get("max_position_embeddings") or inner.get("max_sequence_length")
         return int(found or 512)
 

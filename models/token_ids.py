@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from textmill.models.cuts import Cuts
+
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 KNOWN_WORDS = 1 << 17  # remembered at most, some 30 MB; then it begins anew
+LONG = 64  # characters of a word
 
 
 class Pieces(NamedTuple):
@@ -46,26 +49,18 @@ class Encoded(NamedTuple):
 class TokenIds:
     """Makes of texts the ids that the `tokenizers` library makes of them, several times as fast.
 
-    BERT's normalizer goes by characters, each by itself but for the order of accents on a letter,
-    and its pre-tokenizer parts words at white space and on both sides of a punctuation mark. So the
-    ids of a text are those of its parts, wherever it is cut at white space or beside an ASCII
-    punctuation mark (or beside a Chinese character, where the normalizer sets these apart). Arrow
-    cuts the texts; the library tokenizes the parts that are new, which in running text are few.
+    `Cuts` cuts the texts with Arrow; the library tokenizes the parts that are new, which in running
+    text are few.
 
     Args:
-        tokenizer: WordPiece with BertNormalizer and BertPreTokenizer, text kept apart from special
-            tokens, as `load_tokenizer` and `train_tokenizer` return it.
+        tokenizer: Text kept apart from special tokens, as `load_tokenizer` and `train_tokenizer`
+            return it.
         max_length: Ids a text at most, special tokens included. A longer text loses its end.
-
-    Source: https://arxiv.org/abs/1810.04805; `normalizers/bert.rs` and `pre_tokenizers/bert.rs` of
-    huggingface/tokenizers.
     """
 
     def __init__(self, tokenizer: Tokenizer, max_length: int) -> None:
         self._tokenizer = tokenizer
-        chinese = r"\x{4e00}-\x{9fff}" if tokenizer.normalizer.handle_chinese_chars else ""
-        # Only that white space at which the normalizer parts words, too: it drops a form feed.
-        self._cuts = rf"([!-/:-@\[-`{{-~{chinese}])|[\t\n\r]"
+        self._cuts = Cuts(tokenizer)
         self._known: dict[str, list[int]] = {}
         example = tokenizer.encode("a")
         first = example.special_tokens_mask.index(0)
@@ -89,7 +84,7 @@ class TokenIds:
         """
         import pyarrow.compute as pc
 
-        words = pc.split_pattern(pc.replace_substring_regex(texts, self._cuts, r" \1 "), " ")
+        words = self._cuts(texts)
         coded = pc.dictionary_encode(words.values)
         of_word = self._words(coded.dictionary.to_pylist())
         ids = np.fromiter(chain.from_iterable(of_word), np.int64)
@@ -104,8 +99,10 @@ class TokenIds:
             self._known.clear()
         new = [word for word in words if word not in self._known]
         found = self._tokenizer.encode_batch_fast(new, add_special_tokens=False)
-        self._known.update((word, each.ids) for word, each in zip(new, found, strict=True))
-        return [self._known[word] for word in words]
+        ids = {word: each.ids for word, each in zip(new, found, strict=True)}
+        # What is long is a text that was not cut, and will hardly come again.
+        self._known.update((word, its) for word, its in ids.items() if len(word) < LONG)
+        return [ids[word] if word in ids else self._known[word] for word in words]
 
     def _completed(self, ids: Ints, starts: Ints) -> Encoded:
         """Puts special tokens around each text, and cuts off what is too long."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,10 +17,17 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+ROBERTA = ("<s>", "<pad>", "</s>")
+# Names that a model of SentencePiece has: of ALBERT and T5, XLM-RoBERTa, DeBERTa-v3.
+SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model", "spm.model")
 
 
 def load_tokenizer(preset: Preset) -> Tokenizer:
     """Returns the tokenizer of a preset; it neither truncates nor pads.
+
+    A model of ours has its tokenizer in `textmill/tokenizer.json`. Another folder has a
+    `tokenizer.json`; or files of an older kind: `vocab.txt`, `vocab.json` with `merges.txt`, or a
+    model of SentencePiece; or KerasHub's.
 
     Text never becomes a special token: "[SEP]" in a review is five characters of text. That is
     `encode_special_tokens`, which a saved `tokenizer.json` does not keep: `read_tokenizer` sets it.
@@ -51,18 +59,52 @@ def _from_huggingface(preset: Preset) -> Tokenizer:
     if whole is not None:
         _check_servable(preset.name, read_json(whole))
         return read_tokenizer(whole)
-    vocabulary = preset.file("vocab.txt")
-    if vocabulary is None:
-        raise preset.lacks("tokenizer (tokenizer.json or vocab.txt)")
     flags_file = preset.file("tokenizer_config.json")
     flags = read_json(flags_file) if flags_file else {}
-    return _wordpiece(
-        preset.name,
-        vocabulary.read_text("utf-8"),
-        lowercase=flags.get("do_lower_case", True),
-        strip_accents=flags.get("strip_accents"),
-        chinese=flags.get("tokenize_chinese_chars", True),
-    )
+    words, pairs = preset.file("vocab.json"), preset.file("merges.txt")
+    if words is not None and pairs is not None:
+        return byte_level(words, pairs, prefix_space=flags.get("add_prefix_space", False))
+    vocabulary = preset.file("vocab.txt")
+    if vocabulary is not None:
+        return _wordpiece(
+            preset.name,
+            vocabulary.read_text("utf-8"),
+            lowercase=flags.get("do_lower_case", True),
+            strip_accents=flags.get("strip_accents"),
+            chinese=flags.get("tokenize_chinese_chars", True),
+        )
+    model = next(filter(None, map(preset.file, SENTENCEPIECE)), None)
+    if model is None:
+        names = ", ".join(("vocab.txt", "vocab.json", *SENTENCEPIECE))
+        raise preset.lacks(f"tokenizer (tokenizer.json, or {names})")
+    return _converted(preset, model)
+
+
+def _converted(preset: Preset, model: Path) -> Tokenizer:
+    """Returns what transformers makes of a model of SentencePiece; no code of the folder is run."""
+    import tempfile
+
+    from transformers import AutoTokenizer
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name in (model.name, "config.json", "tokenizer_config.json", "special_tokens_map.json"):
+            file = preset.file(name)
+            if file is not None:
+                shutil.copy(file, Path(folder) / name)
+        try:
+            made = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            saved = made.backend_tokenizer.to_str()
+        except Exception as error:  # files that a user gave can be wrong in any way
+            raise UserError(
+                f"{preset.name}: {model.name} can't be read",
+                expected="a model of SentencePiece, and config.json to say which tokenizer it is",
+                received=f"{type(error).__name__}: {error}".partition("\n")[0][:200],
+                fix="pip install sentencepiece protobuf, or give the folder its tokenizer.json",
+            ) from error
+    _check_servable(preset.name, json.loads(saved))
+    from tokenizers import Tokenizer
+
+    return _bare(Tokenizer.from_str(saved))
 
 
 def read_tokenizer(file: Path) -> Tokenizer:
@@ -126,6 +168,9 @@ def _from_keras(preset: Preset) -> Tokenizer:
         raise preset.lacks("tokenizer.json")
     saved = read_json(file)
     flags: dict[str, Any] = saved["config"]
+    words, pairs = (preset.file(f"assets/tokenizer/{n}") for n in ("vocabulary.json", "merges.txt"))
+    if words is not None and pairs is not None:
+        return byte_level(words, pairs, prefix_space=flags.get("add_prefix_space", False))
     if vocabulary is None or not flags.get("split", True) or "lowercase" not in flags:
         raise _not_servable(preset.name, saved["class_name"])
     return _wordpiece(
@@ -193,12 +238,57 @@ def _bare(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
+def byte_level(words: Path, pairs: Path, *, prefix_space: bool) -> Tokenizer:
+    """Puts together what `transformers` puts together for RobertaTokenizer.
+
+    Args:
+        words: Token -> id, as JSON.
+        pairs: A merge a line, the best ones first.
+        prefix_space: Whether a text that begins otherwise gets a space in front.
+
+    Raises:
+        UserError: It is not RoBERTa's vocabulary.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+
+    ids: dict[str, int] = read_json(words)
+    missing = [token for token in ROBERTA if token not in ids]
+    if missing:
+        raise UserError(
+            f"{words}: the vocabulary is not RoBERTa's",
+            expected=f"the tokens {', '.join(ROBERTA)}",
+            received=f"{len(ids)} tokens without {', '.join(missing)}",
+            fix="give the folder its tokenizer.json",
+        )
+    try:
+        tokenizer = Tokenizer(models.BPE.from_file(str(words), str(pairs)))
+    except Exception as error:  # the library raises nothing narrower
+        raise UserError(
+            f"{pairs}: not the merges of {words.name}",
+            expected="two tokens of the vocabulary a line",
+            received=str(error)[:200],
+            fix="take both files from the same place as the weights",
+        ) from error
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix_space)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.RobertaProcessing(
+        ("</s>", ids["</s>"]), ("<s>", ids["<s>"]), add_prefix_space=prefix_space
+    )
+    tokenizer.add_special_tokens(
+        [AddedToken(t, lstrip=t == "<mask>") for t in (*ROBERTA, "<unk>", "<mask>") if t in ids]
+    )
+    return _bare(tokenizer)
+
+
 def _check_servable(name: str, saved: dict[str, Any]) -> None:
-    """Refuses a tokenizer for which there is no graph of TensorFlow ops that equals it."""
-    kinds = [
-        (saved.get(part) or {}).get("type") for part in ("model", "normalizer", "pre_tokenizer")
-    ]
-    if kinds != ["WordPiece", "BertNormalizer", "BertPreTokenizer"]:
+    """Refuses kinds of tokenizers for which there is no graph of TensorFlow ops that equals it.
+
+    What else a graph can't do, `textmill.serving.graph_tokenizer` says of a file.
+    """
+    parts = ("model", "normalizer", "pre_tokenizer")
+    kinds = [(saved.get(part) or {}).get("type") for part in parts]
+    wordpiece = ["WordPiece", "BertNormalizer", "BertPreTokenizer"]
+    if kinds != wordpiece and kinds[0] not in ("BPE", "Unigram"):
         raise _not_servable(name, " + ".join(str(k) for k in kinds))
     extra = [t["content"] for t in saved.get("added_tokens", []) if not t.get("special")]
     if extra:
@@ -208,7 +298,7 @@ def _check_servable(name: str, saved: dict[str, Any]) -> None:
 def _not_servable(name: str, kind: str) -> UserError:
     return UserError(
         f"{name}: a serving graph for {kind} is not there yet",
-        expected="a WordPiece tokenizer as BERT and DistilBERT have it",
+        expected="WordPiece as BERT has it, byte-level BPE, or SentencePiece's unigram model",
         received=kind,
-        fix="take a BERT or DistilBERT model, or train one with model.scratch",
+        fix="take a model such as BERT, RoBERTa or ALBERT, or train one with model.scratch",
     )

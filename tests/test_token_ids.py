@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -57,11 +57,13 @@ def test_ids_equal_the_library_in_many_scripts(made: Tokenizer) -> None:
     assert quick(made, SCRIPTS) == library(made, SCRIPTS)
 
 
+@settings(deadline=None)
 @given(texts=TEXTS)
 def test_ids_equal_the_library_for_any_text(made: Tokenizer, texts: list[str]) -> None:
     assert quick(made, texts) == library(made, texts)
 
 
+@settings(deadline=None)
 @given(texts=TEXTS.filter(any), lowercase=st.booleans())
 def test_ids_of_a_tokenizer_of_ours_equal_the_library(texts: list[str], lowercase: bool) -> None:
     made = train_tokenizer(texts, 90, lowercase=lowercase)

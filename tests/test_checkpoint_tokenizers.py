@@ -1,0 +1,129 @@
+"""Checkpoints with byte-level BPE and SentencePiece, from their files to a checked SavedModel."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from textmill.errors import UserError
+from textmill.models.preset import Preset
+from textmill.models.tokenizer import load_tokenizer
+from textmill.pipelines.checkpoint import export_checkpoint
+from textmill.serving.predictor import Predictor
+from tiny_models import SCRIPTS
+from tiny_tokenizers import SENTENCEPIECE, bpe, library, sentencepiece, unigram
+
+KINDS = ("roberta", "xlm-roberta", "albert", "deberta-v2")
+VOCABULARY = 700
+MAKE = (
+    "import sys; from pathlib import Path; import huggingface_models as made;"
+    f"made.KINDS = {KINDS}; made.SIZE['vocab_size'] = {VOCABULARY};"
+    "made._make(Path(sys.argv[1]))"
+)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a classifier of each kind, and a tokenizer.json beside it."""
+    folder = tmp_path_factory.mktemp("models")
+    here = str(Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", MAKE, str(folder)], check=True, cwd=here)
+    for kind in KINDS:
+        if kind == "roberta":
+            bpe(folder / kind / "tokenizer.json")
+        else:
+            unigram(folder / "made" / kind, kind)
+            shutil.copy(folder / "made" / kind / "tokenizer.json", folder / kind)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["roberta", "albert", *(pytest.param(k, marks=pytest.mark.slow) for k in (KINDS[1], KINDS[3]))],
+)
+def test_a_checkpoint_is_exported_and_answers_raw_text(
+    models: Path, tmp_path: Path, kind: str
+) -> None:
+    # The model is checked in a process of its own, as a server without XLA loads it.
+    folder = export_checkpoint(str(models / kind), tmp_path / "served")
+    saved = json.loads((folder / "assets.extra" / "manifest.json").read_text())
+    assert not [op for op in saved["operations"] if op.startswith(("Sentencepiece", "Xla", "Py"))]
+    text = "The lazy fox sleeps!"
+    ids = load_tokenizer(Preset(str(models / kind))).encode(text).ids
+    program = (
+        "import sys, json, torch; from transformers import AutoModelForSequenceClassification as M;"
+        "m = M.from_pretrained(sys.argv[1]).eval(); ids = torch.tensor([json.loads(sys.argv[2])]);"
+        "print(json.dumps(m(input_ids=ids).logits.softmax(-1)[0].tolist()))"
+    )
+    command = [sys.executable, "-c", program, str(models / kind), json.dumps(ids)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True)
+    (answer,) = Predictor(folder)([text])
+    scores = list(answer["scores"].values())
+    np.testing.assert_allclose(scores, json.loads(said.stdout), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", SENTENCEPIECE)
+def test_a_model_of_sentencepiece_alone_is_converted(tmp_path: Path, kind: str) -> None:
+    sentencepiece(tmp_path / "bare", kind)
+    (tmp_path / "bare" / "config.json").write_text(json.dumps({"model_type": kind}))
+    unigram(tmp_path / "whole", kind)
+    (tmp_path / "whole" / "config.json").write_text(json.dumps({"model_type": kind}))
+    bare, whole = (load_tokenizer(Preset(str(tmp_path / name))) for name in ("bare", "whole"))
+    assert library(bare, SCRIPTS) == library(whole, SCRIPTS)
+
+
+def test_a_vocabulary_with_merges_is_robertas(tmp_path: Path) -> None:
+    from transformers import RobertaTokenizer
+
+    made = bpe(tmp_path / "made" / "tokenizer.json")
+    made.model.save(str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "roberta"}))
+    for prefix_space in (False, True):
+        config = {"add_prefix_space": prefix_space}
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+        ours = load_tokenizer(Preset(str(tmp_path)))
+        theirs = RobertaTokenizer.from_pretrained(str(tmp_path))
+        plain = [text for text in SCRIPTS if "[" not in text]
+        assert [e.ids for e in ours.encode_batch(plain)] == theirs(plain)["input_ids"]
+    (tmp_path / "merges.txt").write_text("a b c\n")
+    with pytest.raises(UserError, match=r"not the merges of vocab\.json"):
+        load_tokenizer(Preset(str(tmp_path)))
+    (tmp_path / "vocab.json").write_text('{"a": 0}')
+    with pytest.raises(UserError, match="not RoBERTa's"):
+        load_tokenizer(Preset(str(tmp_path)))
+
+
+def test_a_keras_preset_with_merges_is_robertas(tmp_path: Path) -> None:
+    import keras_hub
+
+    made = bpe(tmp_path / "tokenizer.json")
+    spec = json.loads(made.to_str())["model"]
+    kept = keras_hub.models.RobertaTokenizer(
+        vocabulary=spec["vocab"], merges=[" ".join(pair) for pair in spec["merges"]]
+    )
+    kept.save_to_preset(str(tmp_path / "preset"))
+    config = {"registered_name": "keras_hub>RobertaBackbone"}
+    (tmp_path / "preset" / "config.json").write_text(json.dumps(config))
+    ours = load_tokenizer(Preset(str(tmp_path / "preset")))
+    assert library(ours, SCRIPTS) == library(made, SCRIPTS)
+    assert list(map(int, kept("the quick brown fox"))) == library(ours, ["the quick brown fox"])[0]
+
+
+def test_a_model_of_ours_has_its_own_tokenizer(tmp_path: Path) -> None:
+    made = bpe(tmp_path / "textmill" / "tokenizer.json")
+    config = {"registered_name": "keras_hub>RobertaBackbone"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert library(load_tokenizer(Preset(str(tmp_path))), SCRIPTS) == library(made, SCRIPTS)
+
+
+def test_what_is_not_sentencepiece_is_told(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "albert"}))
+    (tmp_path / "spiece.model").write_bytes(b"nothing of the kind")
+    with pytest.raises(UserError, match=r"spiece\.model can't be read"):
+        load_tokenizer(Preset(str(tmp_path)))
