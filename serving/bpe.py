@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Bytes of a word. Longer words are fewer: together, they would make the table of all words wide.
 SHORT, LONG = 8, 16
+FEW = 600  # words, which go quicker through one loop than through three
 BLANK, APOSTROPHE = ord(" "), ord("'")
 
 
@@ -131,6 +132,12 @@ class BPE:
 
     def _merged(self, words: tf.Tensor) -> tf.RaggedTensor:
         """Returns the ids of distinct words: [words] string -> [words, (pieces)] int32."""
+        import tensorflow as tf
+
+        few = tf.size(words) < FEW
+        return tf.cond(few, lambda: self._merge(words), lambda: self._by_length(words))
+
+    def _by_length(self, words: tf.Tensor) -> tf.RaggedTensor:
         import tensorflow as tf
 
         sizes = tf.strings.length(words)
