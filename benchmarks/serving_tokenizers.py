@@ -3,9 +3,9 @@
 python benchmarks/serving_tokenizers.py [ROUNDS]
 
 Each kind of tokenizer on one text, on 32 short film reviews and on 32 long ones: MiniLM's
-WordPiece, and byte-level BPE and unigram (with the normalizer of XLM-RoBERTa) trained on other reviews. Both
-sides take turns in one process, on all cores; the library encodes a batch. It keeps words that it
-has seen; the graph keeps nothing. Medians of the rounds, in milliseconds.
+WordPiece, and byte-level BPE and unigram (with the normalizer of XLM-RoBERTa) trained on other
+reviews. Both sides take turns in one process, on all cores; the library encodes a batch, and keeps
+the words that it has seen, where the graph keeps nothing. Medians of the rounds, in milliseconds.
 """
 
 from __future__ import annotations
