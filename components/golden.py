@@ -50,7 +50,7 @@ def golden(
     names = [name for name in (TEXT, PAIR) if texts and name in texts[0]]
     columns = [clean(pa.array([row[n] for row in texts], pa.string()), rules) for n in names]
     make = RowMaker(
-        TokenIds(read_tokenizer(model.tokenizer_file), about["max_length"]),
+        TokenIds(read_tokenizer(model.tokenizer_file)),
         read_frame(model.tokenizer_file),
         cast(TokensInfo, about),
     )

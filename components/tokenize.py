@@ -97,9 +97,7 @@ def tokenize(
         lengths={},
     )
     for split in SPLITS:
-        _write_split(
-            out, examples, split, RowMaker(TokenIds(tokenizer, max_length), frame, info), info
-        )
+        _write_split(out, examples, split, RowMaker(TokenIds(tokenizer), frame, info), info)
     write_json(out.path / "tokens.json", info)
 
 

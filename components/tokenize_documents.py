@@ -68,7 +68,7 @@ def tokenize_documents(
         lengths={},
     )
     for split in SPLITS:
-        _write_split(out, examples, split, TokenIds(tokenizer, max_length), last, info)
+        _write_split(out, examples, split, TokenIds(tokenizer), last, info)
     write_json(out.path / "tokens.json", info)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from textmill.frame import Frame
-from textmill.models.token_ids import Pieces
+from textmill.models.token_ids import Pieces, take
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -133,10 +133,3 @@ def _joined(rows: int, *parts: tuple[int, ...] | tuple[Ints, Ints, Ints]) -> tup
     every = np.stack(sizes, 1)
     ids = take(np.concatenate(values), np.stack(begins, 1).ravel(), every.ravel())
     return ids, np.concatenate([[0], np.cumsum(every.sum(1))])
-
-
-def take(values: Ints, starts: Ints, sizes: Ints) -> Ints:
-    """Returns `values[starts[i]:starts[i] + sizes[i]]` for every i, one behind the other."""
-    ends = np.cumsum(sizes)
-    taken: Ints = values[np.repeat(starts - (ends - sizes), sizes) + np.arange(sizes.sum())]
-    return taken

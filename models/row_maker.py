@@ -9,10 +9,10 @@ import numpy as np
 from textmill.artifact import Split, TokensInfo
 from textmill.errors import UserError, nearest, one_of
 from textmill.frame import Frame
-from textmill.models.framing import Framed, frame, take
+from textmill.models.framing import Framed, frame
 from textmill.models.labels import Labels, encode_labels, read_spans
 from textmill.models.spans import tags_of
-from textmill.models.token_ids import Pieces, TokenIds
+from textmill.models.token_ids import Pieces, TokenIds, take
 from textmill.words import words_of
 
 if TYPE_CHECKING:

@@ -18,8 +18,6 @@ class Rules(NamedTuple):
     unknown: int
     prefix: str
     longest_word: int
-    before: list[int]  # ids that the template puts before the text: [CLS]
-    after: list[int]  # ids that it puts after the text: [SEP]
     normalizer: tuple[bool, bool, bool, bool]  # clean, isolate Chinese, strip accents, lowercase
 
 
@@ -100,21 +98,11 @@ def read_rules(tokenizer_file: Path) -> Rules:
             model["unk_token"],
         )
     strip, lowercase = normalizer["strip_accents"], normalizer["lowercase"]
-    template = _template(spec["post_processor"])
-    if template is None:
-        raise inexact(
-            tokenizer_file,
-            "post-processor",
-            "special tokens around one text",
-            spec["post_processor"],
-        )
     return Rules(
         vocabulary=model["vocab"],
         unknown=model["vocab"][model["unk_token"]],
         prefix=model["continuing_subword_prefix"],
         longest_word=model["max_input_chars_per_word"],
-        before=template[0],
-        after=template[1],
         normalizer=(
             normalizer["clean_text"],
             normalizer["handle_chinese_chars"],
@@ -122,21 +110,3 @@ def read_rules(tokenizer_file: Path) -> Rules:
             lowercase,
         ),
     )
-
-
-def _template(spec: Any) -> tuple[list[int], list[int]] | None:
-    """Returns the ids before and after a single text, None where it is not of that form."""
-    if spec is None:
-        return [], []
-    if spec["type"] == "BertProcessing":
-        return [spec["cls"][1]], [spec["sep"][1]]
-    if spec["type"] != "TemplateProcessing":
-        return None
-    around: tuple[list[int], list[int]] = ([], [])
-    texts = 0
-    for part in spec["single"]:
-        if "Sequence" in part:
-            texts += 1
-        else:
-            around[min(texts, 1)].extend(spec["special_tokens"][part["SpecialToken"]["id"]]["ids"])
-    return around if texts == 1 else None

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textmill.errors import UserError
 from textmill.serving.code_points import BREAK, NOTHING, PAGE, RANK, SELF, code_points
 from textmill.serving.tokenizer_rules import read_rules
 
@@ -24,43 +23,23 @@ if TYPE_CHECKING:
 
 
 class WordPiece:
-    """Turns text into token ids inside a TensorFlow graph.
+    """Turns text into token ids inside a TensorFlow graph; see `GraphTokenizer`.
 
-    The ids are those of `Tokenizer.from_file(tokenizer_file)` with `encode_special_tokens = True`
-    (so "[SEP]" in a text is three characters and a word, never a separator), without padding and
-    truncated to `max_length`. A byte sequence that is not UTF-8 is read as U+FFFD, which a
-    normalizer with `clean_text` drops.
+    "[SEP]" in a text is three characters and a word, never a separator. A byte sequence that is not
+    UTF-8 is read as U+FFFD, which a normalizer with `clean_text` drops.
 
     Args:
-        tokenizer_file: A `tokenizer.json` with a WordPiece model, a BertNormalizer, a
-            BertPreTokenizer and a template of special tokens around the text. Its own truncation
-            and padding are not read.
-        max_length: Most ids of a text, special tokens included, where it is called.
-
-    Attributes:
-        vocabulary_size: One more than the largest id.
-        max_length: As given.
-        digest: 16 hexadecimal digits that tell vocabularies apart.
-        table: The vocabulary.
-        tables: The same by its name; whoever saves the graph tracks it.
+        tokenizer_file: A `tokenizer.json` with a WordPiece model, a BertNormalizer and a
+            BertPreTokenizer. Its own truncation and padding are not read.
 
     Raises:
         UserError: If the file can't be read, or holds something that can't be done exactly.
     """
 
-    def __init__(self, tokenizer_file: Path, max_length: int = 512) -> None:
+    def __init__(self, tokenizer_file: Path) -> None:
         import tensorflow as tf
 
         rules = read_rules(tokenizer_file)
-        special = len(rules.before) + len(rules.after)
-        if max_length < special + 1:
-            raise UserError(
-                f"max_length = {max_length} leaves no room for text",
-                expected=f"at least {special + 1}: {special} special tokens and one of the text",
-                received=str(max_length),
-                fix="set model.max_length to the tokens that a text may have, 256 for example",
-            )
-        self.max_length = max_length
         self.vocabulary_size = 1 + max(rules.vocabulary.values())
         self._rules = rules
         self._codes = code_points(*rules.normalizer)
@@ -72,28 +51,8 @@ class WordPiece:
         pairs = tf.lookup.KeyValueTensorInitializer(tokens, ids)
         # Its own name counts what the process made before, and would be saved.
         pairs._name = "vocabulary"
-        self.table = tf.lookup.StaticHashTable(pairs, default_value=-1)
-        self.tables: Mapping[str, tf.lookup.StaticHashTable] = {"vocabulary": self.table}
-
-    def __call__(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """Returns the token ids of each text.
-
-        Args:
-            text: [batch] string, UTF-8. The batch may be empty, and so may a text.
-
-        Returns:
-            [batch, (tokens)] int32, special tokens included, at most `max_length` a row.
-        """
-        import tensorflow as tf
-
-        room = self.max_length - len(self._rules.before) - len(self._rules.after)
-        ids = self.pieces(text, room)[:, :room]
-        rows = tf.shape(text)[0]
-        before, after = (
-            tf.tile(tf.constant(special, tf.int32, [1, len(special)]), [rows, 1])
-            for special in (self._rules.before, self._rules.after)
-        )
-        return tf.concat([before, ids, after], 1)
+        self._table = tf.lookup.StaticHashTable(pairs, default_value=-1)
+        self.tables: Mapping[str, tf.lookup.StaticHashTable] = {"vocabulary": self._table}
 
     def pieces(self, text: tf.Tensor, most: int | None = None) -> tf.RaggedTensor:
         """Returns the token ids of each text, special tokens left out and nothing cut off.
@@ -144,7 +103,7 @@ class WordPiece:
 
         rules, count = self._rules, tf.size(words)
         size = tf.strings.length(words, unit="UTF8_CHAR")
-        whole = self.table.lookup(words)
+        whole = self._table.lookup(words)
         short = size <= rules.longest_word
         lengths = tf.range(1, self._longest + 1)[None]
 
@@ -158,7 +117,9 @@ class WordPiece:
                 take,
                 unit="UTF8_CHAR",
             )
-            found = self.table.lookup(tf.add(tf.where(start > 0, rules.prefix, "")[:, None], texts))
+            found = self._table.lookup(
+                tf.add(tf.where(start > 0, rules.prefix, "")[:, None], texts)
+            )
             best = tf.reduce_max(tf.where((found >= 0) & (lengths <= left), lengths, 0), 1)
             hit = best > 0
             piece = tf.gather(found, tf.maximum(best - 1, 0), batch_dims=1)

