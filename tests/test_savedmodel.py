@@ -45,9 +45,10 @@ def expected(served: Path, texts: list[str]) -> np.ndarray:
 
 
 def test_both_signatures_answer_in_a_fresh_process(served: Path) -> None:
+    rows = [{"text": text} for text in SCRIPTS]
     requests = [
-        {"signature": n, "rows": [{"text": t} for t in SCRIPTS]}
-        for n in ("serving_default", "classify")
+        {"signature": "serving_default", "rows": rows},
+        {"signature": "classify", "rows": rows, "examples": True},
     ]
     default, classify = ask(served, requests)["answers"]
     scores = expected(served, SCRIPTS)
