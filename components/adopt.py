@@ -1,4 +1,4 @@
-"""A classifier that was trained elsewhere, as a model of ours."""
+"""A model that was trained elsewhere, with its head, as a model of ours."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from textmill.components.cleaning import Cleaning
 from textmill.errors import UserError
 from textmill.models.preset import Preset
 from textmill.quiet import import_tensorflow
+
+# Between the labels of a text, the first that no label holds; no label has the last.
+SEPARATORS = ("|", ";", "\n", "\x1f")
 
 
 def adopt(
@@ -23,10 +26,12 @@ def adopt(
         out: As `train` leaves it, without what only a training can say.
         checkpoint: A Hugging Face classifier, or a model that `train` made.
         max_length: Tokens a row at most; None: what the checkpoint says, or all its positions.
-        pair: Whether it was trained on two texts a row, which a checkpoint does not say.
+        pair: Whether it was trained on two texts a row, which a checkpoint does not say; a model
+            that `train` made does, and keeps to that.
 
     Raises:
-        UserError: The checkpoint has no head, is damaged, or can't be served exactly.
+        UserError: The checkpoint has no head, is damaged, can't be served exactly, or reads one
+            text and `pair` asks for two.
     """
     import_tensorflow()
     import keras
@@ -37,9 +42,13 @@ def adopt(
 
     # Keras counts up the names of layers, and saves them: equal checkpoints give equal bytes.
     keras.utils.clear_session()
+    # What pools for a classifier is missing in a model for tagging, and made at random.
+    keras.utils.set_random_seed(0)
     length = _length(checkpoint, max_length)
     ours = checkpoint.file("textmill/task.json")
     if ours is not None:
+        if pair and not read_json(ours)["pair"]:
+            raise _one_text(checkpoint.name, "has learned from one text a row")
         shutil.copytree(checkpoint.name, out.path, dirs_exist_ok=True)
         write_json(out.path / "textmill" / "task.json", read_json(ours) | {"max_length": length})
         return
@@ -51,11 +60,13 @@ def adopt(
             fix="train it with textmill run, with this folder as model.preset",
         )
     task, names = task_of(checkpoint), served_labels(checkpoint)
+    if pair and task.LABELS == "spans":
+        raise _one_text(checkpoint.name, "marks spans in one text")
     about = {
         "task": task.NAME,
         "labels": names,
         "kind": task.LABELS,
-        "separator": "|",
+        "separator": next(s for s in SEPARATORS if not any(s in name for name in names)),
         "pair": pair,
         "max_length": length,
         "overlap": None,
@@ -70,6 +81,15 @@ def adopt(
     model = task.build(backbone, names, dropout=0.1)
     load_head(model, checkpoint)
     save_classifier(model, out.path, tokenizer_file=out.tokenizer_file, max_length=length)
+
+
+def _one_text(name: str, why: str) -> UserError:
+    return UserError(
+        f"--pair: {name} {why}",
+        expected="a model that was trained on two texts a row",
+        received="--pair",
+        fix="leave --pair out",
+    )
 
 
 def _length(checkpoint: Preset, wanted: int | None) -> int:

@@ -1,7 +1,8 @@
-"""The classification head of a checkpoint, which KerasHub leaves behind, and its label names."""
+"""The head of a checkpoint, which KerasHub leaves behind, what it is for, and its label names."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ def task_of(preset: Preset) -> Task:
         return token_classification
     if not architecture.endswith("ForSequenceClassification"):
         raise UserError(
-            f"{preset.name} has no classification head",
+            f"{preset.name} has no head for a task of ours",
             expected="a model such as BertForSequenceClassification or BertForTokenClassification",
             received=architecture,
             fix="train it first: textmill run, with this folder as model.preset",
@@ -73,28 +74,47 @@ _PROBLEMS: dict[str, Task] = {
 }
 
 
+# Labels that a head has, at least and at most, and in words.
+_COUNTS = {
+    multi_label_classification.NAME: (1, math.inf, "one label or more"),
+    text_classification.NAME: (2, math.inf, "two labels or more"),
+    text_regression.NAME: (1, 1, "one label, which stands for the number"),
+    token_classification.NAME: (2, math.inf, "two tags or more"),
+}
+
+
 def labels(preset: Preset) -> list[str]:
     """Returns the names of a checkpoint's labels, in the order of its ids.
 
     Raises:
-        UserError: The ids are not those of a head for its task.
+        UserError: The ids are not those of a head for its task, or two have the same name.
     """
-    config = preset.config()
-    named, ids = _names(config), sorted(map(int, _names(config)))
-    least = 1 if task_of(preset) is text_regression else 2
-    if ids != list(range(len(ids))) or len(ids) < least:
+    named = _names(preset.config())
+    least, most, wanted = _COUNTS[task_of(preset).NAME]
+    ids = {str(i) for i in range(len(named))}
+    if set(named) != ids or not least <= len(named) <= most:
         raise UserError(
             f"{preset.name}: id2label is not right",
-            expected=f"{'one label' if least == 1 else 'two labels'} or more, with ids from 0",
-            received=", ".join(map(str, ids)),
+            expected=f"{wanted}, with ids from 0",
+            received=", ".join(map(str, named)),
             fix="mend id2label in config.json",
         )
-    return [str(named[str(i)]) for i in ids]
+    found = [str(named[str(i)]) for i in range(len(named))]
+    for i, name in enumerate(found):
+        if name in found[:i]:
+            raise UserError(
+                f"{preset.name}: two labels have one name",
+                expected="each label under id2label with a name of its own",
+                received=f"{name!r} for {found.index(name)} and for {i}",
+                fix="mend id2label in config.json",
+            )
+    return found
 
 
 def _names(config: Mapping[str, Any]) -> Mapping[str, str]:
-    # A config leaves them out where they are LABEL_0 and LABEL_1.
-    return config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+    # A config leaves them out where they are LABEL_0, LABEL_1 and so on.
+    count = config.get("num_labels", config.get("_num_labels", 2))
+    return config.get("id2label") or {str(i): f"LABEL_{i}" for i in range(count)}
 
 
 def served_labels(preset: Preset) -> list[str]:
@@ -131,13 +151,14 @@ def load_head(model: keras.Model, preset: Preset) -> None:
         preset: The checkpoint.
 
     Raises:
-        UserError: A weight is missing or does not fit.
+        UserError: A weight is missing, or does not fit the labels or `config.json`.
     """
     source = Source(preset)
     theirs, ours = labels(preset), served_labels(preset) or labels(preset)
     layers = HEADS[preset.config()["model_type"]]
     if task_of(preset) is token_classification:
         layers = TOKEN_HEAD
+    _check_whole(source, preset, layers, len(theirs))
     for layer_name, name in layers.items():
         layer: Any = model.get_layer(layer_name)
         kernel, bias = (lambda x, shape: x.T), None
@@ -146,6 +167,23 @@ def load_head(model: keras.Model, preset: Preset) -> None:
             kernel, bias = _ordered(places, 0.0), _ordered(places, NEVER)
         source.port_weight(layer.kernel, f"{name}.weight", kernel)
         source.port_weight(layer.bias, f"{name}.bias", bias)
+
+
+def _check_whole(source: Source, preset: Preset, layers: Mapping[str, str], count: int) -> None:
+    """Raises where a part of a head is missing, or it has not as many outputs as labels."""
+    rows = 0
+    for name in layers.values():
+        try:
+            rows = len(source.get_tensor(f"{name}.weight"))
+        except KeyError:
+            raise preset.lacks(f"weight {name}.weight, of its head") from None
+    if rows != count:
+        raise UserError(
+            f"{preset.name}: id2label does not fit the head",
+            expected=f"{rows} labels, as many as {layers['logits']}.weight has rows",
+            received=f"{count} labels",
+            fix="mend id2label in config.json, or take the folder again from where it came",
+        )
 
 
 NEVER = -1e4  # the logit of a tag that a checkpoint does not have

@@ -78,9 +78,8 @@ class Source:
 
     def __init__(self, preset: Preset) -> None:
         self._preset, self._weights = preset, open_weights(preset)
-        # A model with a head has its encoder's weights under a prefix, "bert." for example.
-        self._names = {n.partition(".")[2]: n for n in reversed(list(self._weights))}
-        self._names |= {n: n for n in self._weights}
+        # A model with a head has its encoder's weights under a prefix, one without has them bare.
+        self._names = {_bare(name): name for name in self._weights}
 
     def has(self, name: str) -> bool:
         """Returns whether there is a weight of this name, the model's prefix counted."""
@@ -92,10 +91,7 @@ class Source:
         Raises:
             KeyError: There is none.
         """
-        found = self._names.get(name) or self._names.get(name.partition(".")[2])
-        if found is None:
-            raise KeyError(name)
-        return self._weights[found]
+        return self._weights[self._names[_bare(name)]]
 
     def port_weight(
         self, keras_variable: keras.Variable, hf_weight_key: str, hook_fn: Hook | None = None
@@ -113,9 +109,12 @@ class Source:
         try:
             value = self.get_tensor(hf_weight_key)
         except KeyError:
-            if hf_weight_key.removeprefix("albert.").startswith("pooler."):
+            if _bare(hf_weight_key).startswith("pooler."):
                 # A model for tagging or for masked words has none; training makes one.
-                warn(f"{self._preset.name} has no {hf_weight_key}; it begins with random values")
+                warn(
+                    f"{self._preset.name} has no {hf_weight_key}, which only classifiers of texts "
+                    "read; it begins with random values"
+                )
                 return
             raise self._preset.lacks(f"weight {hf_weight_key}") from None
         try:
@@ -131,6 +130,20 @@ class Source:
                 fix="take the folder again from where it came, whole",
             )
         keras_variable.assign(fitting)
+
+
+_PREFIXES = ("albert.", "bert.", "deberta.", "distilbert.", "electra.", "roberta.")
+
+
+def _bare(name: str) -> str:
+    """Returns a weight's name without the prefix that an encoder has in a model with a head.
+
+    Example:
+        >>> _bare("roberta.pooler.dense.weight"), _bare("classifier.dense.weight")
+        ('pooler.dense.weight', 'classifier.dense.weight')
+    """
+    prefix = next((p for p in _PREFIXES if name.startswith(p)), "")
+    return name.removeprefix(prefix)
 
 
 @dataclass(frozen=True)

