@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict
 
-from textmill.artifact import Model, read_json, write_json
+from textmill.artifact import Model, write_json
 from textmill.components.cleaning import Cleaning
 from textmill.errors import UserError
 from textmill.models.preset import Preset
@@ -45,12 +45,12 @@ def adopt(
     # What pools for a classifier is missing in a model for tagging, and made at random.
     keras.utils.set_random_seed(0)
     length = _length(checkpoint, max_length)
-    ours = checkpoint.file("textmill/task.json")
+    ours = checkpoint.read("textmill/task.json")
     if ours is not None:
-        if pair and not read_json(ours)["pair"]:
+        if pair and not ours["pair"]:
             raise _one_text(checkpoint.name, "has learned from one text a row")
         shutil.copytree(checkpoint.name, out.path, dirs_exist_ok=True)
-        write_json(out.path / "textmill" / "task.json", read_json(ours) | {"max_length": length})
+        write_json(out.path / "textmill" / "task.json", ours | {"max_length": length})
         return
     if checkpoint.from_keras:
         raise UserError(
@@ -107,8 +107,7 @@ def _length(checkpoint: Preset, wanted: int | None) -> int:
         ("textmill/task.json", "max_length"),
         ("tokenizer_config.json", "model_max_length"),
     ):
-        found = checkpoint.file(file)
-        said = read_json(found).get(key) if found else None
+        said = (checkpoint.read(file) or {}).get(key)
         if said:  # transformers writes 1e30 where it does not know
             return min(int(said), positions)
     return positions

@@ -86,7 +86,7 @@ def export(
         ),
         pair=about["pair"],
     )
-    texts = _texts(examples)
+    texts = _texts(examples, pair=about["pair"])
     manifest = {
         "format": FORMAT,
         "task": about["task"],
@@ -100,13 +100,13 @@ def export(
     write_json(out.path / "assets.extra" / "manifest.json", manifest)
 
 
-def _texts(examples: Examples | None) -> list[dict[str, str]]:
+def _texts(examples: Examples | None, *, pair: bool) -> list[dict[str, str]]:
     """Returns texts of all lengths from the test split, then strange ones; each with its pair."""
     rows: list[dict[str, str]] = []
-    schema = examples.schema() if examples else None
-    pair = schema["pair"] if schema else None
-    if examples and schema:
-        names = {TEXT: schema["text"]} | ({PAIR: pair} if pair else {})
+    if examples:
+        schema = examples.schema()
+        second = schema["pair"] if pair else None
+        names = {TEXT: schema["text"]} | ({PAIR: second} if second else {})
         table = examples.table("test", list(names.values()))
         rows = table.rename_columns(list(names)).to_pylist()
     rows.sort(key=lambda row: (sum(map(len, row.values())), *row.values()))

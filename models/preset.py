@@ -87,6 +87,30 @@ class Preset:
         except Exception as error:  # each hub's client has errors of its own
             raise unreachable(self.name, error) from error
 
+    def read(self, name: str) -> dict[str, Any] | None:
+        """Returns what a JSON file of the preset holds; None where there is no such file.
+
+        Raises:
+            UserError: It holds no JSON object.
+        """
+        file = self.file(name)
+        if file is None:
+            return None
+        try:
+            found: Any = read_json(file)
+        except ValueError as error:
+            found, why = None, str(error)
+        else:
+            why = f"a {type(found).__name__}"
+        if not isinstance(found, dict):
+            raise UserError(
+                f"{file}: it can't be read",
+                expected="a JSON object",
+                received=f"{why}, in {file.stat().st_size} bytes",
+                fix="take the file again from where it came",
+            )
+        return found
+
     def config(self) -> dict[str, Any]:
         """Returns `config.json`: KerasHub's (with "registered_name") or Hugging Face's.
 

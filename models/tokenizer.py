@@ -55,12 +55,11 @@ def load_tokenizer(preset: Preset) -> Tokenizer:
 
 
 def _from_huggingface(preset: Preset) -> Tokenizer:
-    whole = preset.file("tokenizer.json")
-    if whole is not None:
-        _check_servable(preset.name, read_json(whole))
+    whole, saved = preset.file("tokenizer.json"), preset.read("tokenizer.json")
+    if whole is not None and saved is not None:
+        _check_servable(preset.name, saved)
         return read_tokenizer(whole)
-    flags_file = preset.file("tokenizer_config.json")
-    flags = read_json(flags_file) if flags_file else {}
+    flags = preset.read("tokenizer_config.json") or {}
     words, pairs = preset.file("vocab.json"), preset.file("merges.txt")
     if words is not None and pairs is not None:
         return byte_level(words, pairs, prefix_space=flags.get("add_prefix_space", False))

@@ -107,7 +107,8 @@ def logits(model: Any, kind: str) -> Any:
         return model(input_ids=ids, attention_mask=mask).logits.numpy()
 
 
-def _loader(head: str) -> Any:
+def loader(head: str) -> Any:
+    """Returns the class of transformers that loads models with this head."""
     import transformers
 
     return getattr(transformers, f"AutoModel{HEADS[head][0]}")
@@ -122,7 +123,7 @@ def _score(folder: Path) -> None:
             path = folder / named(kind, head)
             if not path.exists():
                 continue
-            model, info = _loader(head).from_pretrained(path, output_loading_info=True)
+            model, info = loader(head).from_pretrained(path, output_loading_info=True)
             model.eval()
             np.save(path / "logits.npy", logits(model, kind))
             tokenizer = AutoTokenizer.from_pretrained(path)
@@ -147,7 +148,7 @@ def _make(folder: Path) -> None:
 
     for kind in KINDS:
         for head in HEADS:
-            model = _shaken(kind, head, {**SIZE, **MORE.get(kind, {})})
+            model = shaken(kind, head, {**SIZE, **MORE.get(kind, {})})
             model.save_pretrained(folder / named(kind, head))
             np.save(folder / named(kind, head) / "logits.npy", logits(model, kind))
             if (kind, head) != ("bert", "one"):
@@ -166,7 +167,7 @@ def _make(folder: Path) -> None:
         _with_texts(folder / f"text-{head}", head)
 
 
-def _shaken(kind: str, head: str, sizes: dict[str, Any]) -> Any:
+def shaken(kind: str, head: str, sizes: dict[str, Any]) -> Any:
     """Returns a model of random weights, those that transformers sets to 0 and 1 too."""
     import torch
     from transformers import AutoConfig
@@ -174,7 +175,7 @@ def _shaken(kind: str, head: str, sizes: dict[str, Any]) -> Any:
     torch.manual_seed(0)
     _, problem, names = HEADS[head]
     config = AutoConfig.for_model(kind, **sizes, id2label=names, problem_type=problem)
-    model = _loader(head).from_config(config).eval()
+    model = loader(head).from_config(config).eval()
     with torch.no_grad():
         # As transformers makes them, biases are 0 and norms 1: what is mixed up would not show.
         for parameter in model.parameters():
@@ -188,7 +189,7 @@ def _with_texts(folder: Path, head: str) -> None:
     from transformers import AutoTokenizer, pipeline
 
     words = len((TFBERT / "vocab.txt").read_text("utf-8").splitlines())
-    model = _shaken("bert", head, {**SIZE, "vocab_size": words, "max_position_embeddings": 64})
+    model = shaken("bert", head, {**SIZE, "vocab_size": words, "max_position_embeddings": 64})
     folder.mkdir()
     for name in ("vocab.txt", "tokenizer_config.json", "special_tokens_map.json"):
         shutil.copyfile(TFBERT / name, folder / name)
@@ -209,10 +210,16 @@ def _with_texts(folder: Path, head: str) -> None:
             [[float(e[k]) if k == "score" else e[k] for k in keys] for e in reads(t)] for t in TEXTS
         ]
     else:
-        for key, others in (("logits", [None] * len(TEXTS)), ("pairs", TEXTS[::-1])):
+        for key, others in (("logits", None), ("pairs", TEXTS[::-1])):
+            # As lists of one: an empty second text by itself counts as none.
             given = [
-                tokenizer(text, other, truncation=True, return_tensors="pt")
-                for text, other in zip(TEXTS, others, strict=True)
+                tokenizer(
+                    TEXTS[i : i + 1],
+                    others and others[i : i + 1],
+                    truncation=True,
+                    return_tensors="pt",
+                )
+                for i in range(len(TEXTS))
             ]
             with torch.no_grad():
                 found[key] = [model(**each).logits[0].tolist() for each in given]

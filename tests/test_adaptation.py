@@ -76,7 +76,9 @@ def test_lora_moves_queries_and_values_alone(tokens: Tokens, tmp_path: Path) -> 
 
 
 def test_what_lora_learned_is_in_the_saved_model(tokens: Tokens) -> None:
-    settings = Settings(epochs=2, batch_size=16, learning_rate=1e-2, lora_rank=2, seed=3)
+    settings = Settings(
+        epochs=2, batch_size=16, learning_rate=1e-2, lora_rank=2, seed=3, precision="float32"
+    )
     made = check_component(train, tokens, preset=SCRATCH, settings=settings)
     loaded = task.load(made.path)
     assert not any("lora" in v.path for v in loaded.weights)
@@ -211,7 +213,7 @@ def test_label_smoothing_is_keras_own() -> None:
 
     labels = np.array([0, 2, 1, 2], np.int32)
     logits = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
-    found = smoothed(task.loss, 0.2, 3)(tf.constant(labels), tf.constant(logits))
+    found = smoothed(task.loss, 0.2, "one", 3)(tf.constant(labels), tf.constant(logits))
     wanted = keras.losses.categorical_crossentropy(
         np.eye(3)[labels], logits, from_logits=True, label_smoothing=0.2
     )
@@ -233,9 +235,10 @@ def test_balanced_weights_are_scikit_learns() -> None:
 def test_a_batch_is_the_weighted_mean_of_its_rows(tokens: Tokens) -> None:
     every, weights = read_rows(tokens, "train"), np.array([1.0, 3.0], np.float32)
     batch = np.arange(10)
-    counts = weights[every.labels[batch]]
+    each = weights[every.labels]
+    counts = each[batch]
     for pieces in (1, 3):
-        given = dataset(every, [batch], ["token_ids"], pieces=pieces, class_weights=weights)
+        given = dataset(every, [batch], ["token_ids"], pieces=pieces, weights=each)
         found = np.concatenate([np.asarray(w) for _, _, w in given])
         np.testing.assert_allclose(found, counts / counts.sum(), rtol=1e-6)
 

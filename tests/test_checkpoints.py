@@ -15,6 +15,7 @@ import pytest
 
 from huggingface_models import KINDS, LABELS, TFBERT, rows
 from test_cli import textmill
+from textmill.artifact import Model
 from textmill.components.adopt import adopt
 from textmill.errors import UserError
 from textmill.models import text_classification as task
@@ -191,6 +192,32 @@ def test_what_is_missing_or_does_not_fit_is_told(theirs: Path, tmp_path: Path) -
     headless = copy(theirs / "bert", tmp_path / "h", architectures=["BertForMaskedLM"])
     with pytest.raises(UserError, match="has no head for a task of ours"):
         labels(headless)
+
+
+def test_a_folder_without_weights_is_told(theirs: Path, tmp_path: Path) -> None:
+    preset = copy(theirs / "bert", tmp_path / "bert")
+    (tmp_path / "bert" / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"bert has no weights \(one of: model\.safetensors"):
+        load(preset)
+
+
+def test_a_shard_outside_the_folder_is_not_read(theirs: Path, tmp_path: Path) -> None:
+    preset = copy(theirs / "sharded", tmp_path / "bert")
+    index = tmp_path / "bert" / "model.safetensors.index.json"
+    found = json.loads(index.read_text())
+    found["weight_map"]["classifier.weight"] = f"../{theirs.name}/bert/model.safetensors"
+    index.write_text(json.dumps(found))
+    with pytest.raises(UserError, match=r"has no \.\./.*model\.safetensors, which model\.safe"):
+        load(preset)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("content", ["", '{"model": ', "[1, 2]"])
+def test_json_that_is_none_is_told(name: str, content: str, tmp_path: Path) -> None:
+    preset = copy(TFBERT, tmp_path / "bert")
+    (tmp_path / "bert" / name).write_text(content)
+    with pytest.raises(UserError, match=name.replace(".", r"\.")):
+        adopt(Model(tmp_path / "model"), checkpoint=preset)
 
 
 def test_a_vocabulary_that_does_not_fit_is_told(tmp_path: Path) -> None:
