@@ -17,8 +17,11 @@ from textmill.artifact import Model, read_json, write_json
 from textmill.components.adopt import adopt
 from textmill.components.export import export
 from textmill.errors import UserError
+from textmill.models.heads import labels, served_labels, task_of
 from textmill.models.preset import Preset
 from textmill.models.tasks import task_named
+from textmill.models.weight_files import open_weights
+from textmill.pipelines.checkpoint import export_huggingface
 from textmill.run import Run
 from textmill.serving.contract import check_contract
 from textmill.serving.predictor import Predictor
@@ -104,6 +107,24 @@ def test_a_tagging_model_is_adopted_to_the_same_bytes(theirs: Path) -> None:
     model = check_component(adopt, checkpoint=Preset(str(theirs / "text-tags")))
     assert model.task()["labels"] == ["O", "B-ORG", "I-ORG", "B-PER", "I-PER"]
     assert model.task()["kind"] == "spans"
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_what_was_adopted_goes_back_as_it_came(head: str, theirs: Path, tmp_path: Path) -> None:
+    preset = Preset(str(theirs / f"text-{head}"))
+    export_huggingface(preset.name, tmp_path / "back")
+    back = Preset(str(tmp_path / "back"))
+    assert task_of(back) is task_of(preset)
+    assert served_labels(back) == served_labels(preset)
+    before, after = open_weights(preset), open_weights(back)
+    assert set(before) == set(after)
+    for name in before:
+        value = before[name]
+        if head in ("tags", "conll") and name.startswith("classifier"):
+            kept = [labels(back).index(tag) for tag in labels(preset)]
+            np.testing.assert_array_equal(after[name][kept], value)
+        else:
+            np.testing.assert_array_equal(after[name], value, err_msg=name)
 
 
 def test_a_label_never_holds_what_separates_labels(theirs: Path, tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from textmill.models.huggingface_out import save_huggingface
 from textmill.models.preset import Preset
 from textmill.models.task import logits_of
 from textmill.models.tasks import task_named
+from textmill.models.tf_file import torch_name
 from textmill.models.tokenizer import load_tokenizer
+from textmill.models.weight_files import open_weights
 
 TASKS = {
     "one": "text_classification",
@@ -190,3 +192,31 @@ def test_a_head_that_is_not_there_is_told(
     save_file(weights, file)
     with pytest.raises(UserError, match=rf"has no weight {part}\.weight, of its head"):
         load(preset)
+
+
+def test_a_tfbert_that_tags_is_read(theirs: Path, tmp_path: Path) -> None:
+    """In the layout of the golden file that transformers 4 wrote; a tagger has no pooler."""
+    import h5py
+
+    preset = changed(theirs / "text-tags", tmp_path)
+    weights = {name: np.array(value) for name, value in open_weights(preset).items()}
+    (tmp_path / "model" / "model.safetensors").unlink()
+    with (
+        h5py.File(TFBERT / "tf_model.h5") as golden,
+        h5py.File(tmp_path / "model" / "tf_model.h5", "w") as file,
+    ):
+        file.attrs["layer_names"] = golden.attrs["layer_names"]
+        for layer in golden.attrs["layer_names"]:
+            names = [n for n in golden[layer].attrs["weight_names"] if "pooler" not in str(n)]
+            group = file.create_group(layer)
+            renamed = [str(n).replace("sequence_class", "token_class") for n in names]
+            group.attrs["weight_names"] = renamed
+            for name in renamed:
+                value = weights[torch_name(f"{layer}/{name}")]
+                group[name] = value.T if name.endswith("kernel:0") else value
+    again = open_weights(preset)
+    assert set(again) == set(weights)
+    for name in weights:
+        np.testing.assert_array_equal(again[name], weights[name], err_msg=name)
+    assert task_of(preset).NAME == "token_classification"
+    assert load(preset).get_layer("logits").kernel.shape == (32, 5)
