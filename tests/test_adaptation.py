@@ -138,7 +138,7 @@ def test_what_lora_learned_of_other_labels_is_in_the_saved_model(
     assert history[0] != pytest.approx(history[1], abs=1e-3)
 
 
-@pytest.mark.parametrize("head", ["one", "many", "tags"])
+@pytest.mark.parametrize("head", ["one", "tags"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_lora_of_every_kind_merges_into_equal_logits(kind: str, head: str, theirs: Path) -> None:
     preset = Preset(str(theirs / named(kind, head)))

@@ -31,7 +31,7 @@ from textmill.testing import check_component
 @pytest.fixture(
     scope="module",
     params=[
-        ("one", True),
+        pytest.param(("one", True), marks=pytest.mark.slow),
         ("many", False),
         ("number", True),
         ("conll", False),
