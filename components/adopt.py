@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from textmill.artifact import Model, write_json
 from textmill.components.cleaning import Cleaning
 from textmill.errors import UserError
 from textmill.models.preset import Preset
 from textmill.quiet import import_tensorflow
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 # Between the labels of a text, the first that no label holds; no label has the last.
 SEPARATORS = ("|", ";", "\n", "\x1f")
@@ -76,7 +80,10 @@ def adopt(
     if task.LABELS == "many":
         about["thresholds"] = [0.5] * len(names)
     write_json(out.path / "textmill" / "task.json", about)
-    load_tokenizer(checkpoint).save(str(out.tokenizer_file))
+    tokenizer = load_tokenizer(checkpoint)
+    if task.LABELS == "spans":
+        _check_words(checkpoint.name, tokenizer)
+    tokenizer.save(str(out.tokenizer_file))
     backbone = load_backbone(checkpoint, vocabulary_size=0, dropout=0.1)
     model = task.build(backbone, names, dropout=0.1)
     load_head(model, checkpoint)
@@ -90,6 +97,20 @@ def _one_text(name: str, why: str) -> UserError:
         received="--pair",
         fix="leave --pair out",
     )
+
+
+def _check_words(name: str, tokenizer: Tokenizer) -> None:
+    """Raises where a word by itself has other tokens than behind a space: tags are for words."""
+    alone, behind = (
+        tokenizer.encode(text, add_special_tokens=False).tokens for text in ("word", "a word")
+    )
+    if behind[-len(alone) :] != alone:
+        raise UserError(
+            f"{name}: its tokenizer does not take words one by one",
+            expected='one that begins each word alike, by "add_prefix_space": true',
+            received=f"{' '.join(alone)} for 'word', and {' '.join(behind)} for 'a word'",
+            fix="save the tokenizer as the model was trained with it, for words of their own",
+        )
 
 
 def _length(checkpoint: Preset, wanted: int | None) -> int:

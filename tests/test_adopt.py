@@ -26,6 +26,7 @@ from textmill.run import Run
 from textmill.serving.contract import check_contract
 from textmill.serving.predictor import Predictor
 from textmill.testing import check_component
+from tiny_tokenizers import bpe
 
 
 @pytest.fixture(
@@ -136,6 +137,19 @@ def test_a_label_never_holds_what_separates_labels(theirs: Path, tmp_path: Path)
     about = made.task()
     assert not any(about["separator"] in name for name in about["labels"])
     assert about["thresholds"] == [0.5] * 3
+
+
+def test_a_tagger_whose_tokens_hang_on_spaces_is_refused(theirs: Path, tmp_path: Path) -> None:
+    shutil.copytree(theirs / "roberta-tags", tmp_path / "roberta")
+    file = tmp_path / "roberta" / "config.json"
+    write_json(file, read_json(file) | {"vocab_size": 700})
+    bpe(tmp_path / "roberta" / "tokenizer.json", prefix_space=False)
+    with pytest.raises(UserError, match="does not take words one by one"):
+        adopt(Model(tmp_path / "a"), checkpoint=Preset(str(tmp_path / "roberta")))
+    bpe(tmp_path / "roberta" / "tokenizer.json", prefix_space=True)
+    # Its words would do; that its weights are for fewer tokens comes up then.
+    with pytest.raises(UserError, match=r"word_embeddings\.weight does not fit"):
+        adopt(Model(tmp_path / "b"), checkpoint=Preset(str(tmp_path / "roberta")))
 
 
 def test_pairs_for_a_model_of_one_text_are_refused(theirs: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ VOCABULARY = 700
 MAKE = (
     "import sys; from pathlib import Path; import huggingface_models as made;"
     f"made.KINDS = {KINDS}; made.SIZE['vocab_size'] = {VOCABULARY};"
+    "made.HEADS = {'one': made.HEADS['one']};"
     "made._make(Path(sys.argv[1]))"
 )
 
