@@ -101,14 +101,14 @@ def _one_text(name: str, why: str) -> UserError:
 
 def _check_words(name: str, tokenizer: Tokenizer) -> None:
     """Raises where a word by itself has other tokens than behind a space: tags are for words."""
-    alone, behind = (
-        tokenizer.encode(text, add_special_tokens=False).tokens for text in ("word", "a word")
+    one, two = (
+        tokenizer.encode(text, add_special_tokens=False).tokens for text in ("word", "word word")
     )
-    if behind[-len(alone) :] != alone:
+    if two != one * 2:
         raise UserError(
             f"{name}: its tokenizer does not take words one by one",
             expected='one that begins each word alike, by "add_prefix_space": true',
-            received=f"{' '.join(alone)} for 'word', and {' '.join(behind)} for 'a word'",
+            received=f"{' '.join(one)} for 'word', and {' '.join(two)} for 'word word'",
             fix="save the tokenizer as the model was trained with it, for words of their own",
         )
 
