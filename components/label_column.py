@@ -13,6 +13,8 @@ from textmill.components.columns import as_text
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LARGEST = 1e30  # the square of an error must be a float32
+
 
 def read_labels(
     column: pa.Array, name: str, kind: LabelKind, separator: str, texts: pa.Array
@@ -48,7 +50,8 @@ def read_labels(
 
     if kind in ("many", "spans") and types.is_nested(column.type):
         values = (
-            None if v is None else json.dumps(v, ensure_ascii=False) for v in column.to_pylist()
+            None if v is None else json.dumps(v, ensure_ascii=False, default=str)
+            for v in column.to_pylist()
         )
         column = pa.array(values, pa.string())
     found, invalid = as_text(column, name)
@@ -57,14 +60,14 @@ def read_labels(
     if kind == "one":
         faults = pc.make_struct(invalid, missing)
         return found, pc.case_when(faults, "invalid encoding", "missing label")
-    if kind == "many":  # a text may have no label at all
-        labels = [_names(label or "", separator) for label in found.to_pylist()]
-        return pa.array(labels, pa.string()), pc.case_when(
-            pc.make_struct(invalid), "invalid encoding"
-        )
-    read = _number if kind == "number" else _spans
-    rows = zip(found.to_pylist(), texts.to_pylist(), strict=True)
-    pairs = [read(label or "", text or "") for label, text in rows]
+    if kind == "many":
+        pairs = [_names(label or "", separator) for label in found.to_pylist()]
+        missing = pa.repeat(False, len(found))  # a text may have no label at all
+    elif kind == "number":
+        pairs = [_number(label or "") for label in found.to_pylist()]
+    else:
+        rows = zip(found.to_pylist(), texts.to_pylist(), strict=True)
+        pairs = [_spans(label or "", text or "") for label, text in rows]
     good, wrong = (pa.array([pair[i] for pair in pairs], pa.string()) for i in (0, 1))
     faults = pc.make_struct(invalid, missing)
     first = pc.case_when(faults, "invalid encoding", "missing label")
@@ -72,21 +75,32 @@ def read_labels(
     return pc.coalesce(good, found), pc.coalesce(first, wrong)
 
 
-def _names(label: str, separator: str) -> str:
+def _names(label: str, separator: str) -> tuple[str | None, str | None]:
+    """Returns names as Examples hold them, or what is wrong with them."""
     parts: list[Any] = label.split(separator)
     if label.startswith("["):
-        with suppress(ValueError):  # a name may begin with a bracket
+        with suppress(ValueError, RecursionError):  # a name may begin with a bracket
             parts = json.loads(label)
-    return separator.join(sorted({str(part).strip() for part in parts} - {""}))
+    if any(isinstance(part, list | dict) for part in parts):
+        return None, "invalid labels: a list of names expected"
+    named = (p if isinstance(p, str) else json.dumps(p) for p in parts if p is not None)
+    names = sorted({name.strip() for name in named} - {""})
+    for name in names:
+        if separator in name:  # it would come apart into two
+            return None, f"invalid labels: {name!r} holds the separator {separator!r}"
+    return separator.join(names), None
 
 
-def _number(label: str, text: str) -> tuple[str | None, str | None]:
+def _number(label: str) -> tuple[str | None, str | None]:
+    """Returns a number as Python writes it, or what is wrong with it."""
     try:
         value = float(label)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
         return None, "label is no number"
+    if abs(value) > LARGEST:
+        return None, f"label is too large a number: beyond {LARGEST:.0e}"
     return repr(value), None
 
 
@@ -95,14 +109,14 @@ def _spans(label: str, text: str) -> tuple[str | None, str | None]:
     try:
         given = json.loads(label or "null")
         spans = sorted(_span(each) for each in given)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None, "invalid spans: a list of [start, end, label] expected"
     before = 0
     for start, end, name in spans:
+        if not 0 <= start < end <= len(text):
+            return None, f"invalid spans: {start} to {end} of {len(text)} characters"
         if start < before:
             return None, f"invalid spans: {name!r} at {start} lies within another"
-        if not start < end <= len(text):
-            return None, f"invalid spans: {start} to {end} of {len(text)} characters"
         before = end
     return json.dumps(spans, ensure_ascii=False), None
 
@@ -111,7 +125,8 @@ def _span(given: Any) -> tuple[int, int, str]:
     start, end, name = (
         (given["start"], given["end"], given["label"]) if isinstance(given, dict) else given
     )
-    if not isinstance(start, int) or not isinstance(end, int) or not isinstance(name, str):
+    # Exactly int: to Python, true is an int too.
+    if type(start) is not int or type(end) is not int or not isinstance(name, str):
         raise TypeError("not a span")
     if not name.strip():
         raise ValueError("a span without a name")

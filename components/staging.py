@@ -158,7 +158,7 @@ class Stage:
         """Raises a `UserError` where a column that was asked for isn't there."""
         wanted = [("text", self.text)]
         if self.pair is not None:
-            wanted.append(("text", self.pair))
+            wanted.append(("pair", self.pair))
         if self.label is not None:
             wanted.append(("label", self.label))
         if self.split_column is not None and split is None:
@@ -169,6 +169,8 @@ class Stage:
                 continue
             close = nearest(name, names)
             fix = f'set {option} = "{close}"' if close else f"set {option} to one of these"
+            if option == "pair":  # in a config the second of the texts
+                fix = f'name "{close}" in data.text' if close else "name two of these in data.text"
             for sign in ";\t|,":
                 if len(names) == 1 and sign in names[0]:
                     fix = f"set delimiter = {sign!r}: it seems to stand between the fields"

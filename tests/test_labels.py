@@ -1,0 +1,269 @@
+"""What a label may be, of every kind, and what becomes of one that is none."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from test_ingest import all_rows, ingested, quarantine
+from textmill.artifact import SPLITS, Examples, LabelKind
+from textmill.components.ingest import UNTOUCHED, ingest
+from textmill.components.label_column import read_labels
+from textmill.components.sources.by_name import open_source
+from textmill.errors import UserError
+from textmill.models.labels import encode_labels, label_names, names_in
+
+
+def read(kind: LabelKind, column: pa.Array, *, text: str = "Ann slept.") -> list[Any]:
+    """Returns of each row its label, or of one that has none the reason."""
+    texts = pa.array([text] * len(column), pa.string())
+    labels, reasons = read_labels(column, "label", kind, "|", texts)
+    rows = zip(labels.to_pylist(), reasons.to_pylist(), strict=True)
+    return [label if reason is None else {"reason": reason} for label, reason in rows]
+
+
+def no(reason: str) -> dict[str, str]:
+    return {"reason": reason}
+
+
+def test_one_name() -> None:
+    column = pa.array([" pos ", "a|b", "[1]", "", None])
+    missing = no("missing label")
+    assert read("one", column) == ["pos", "a|b", "[1]", missing, missing]
+    assert read("one", pa.array([b"good", b"caf\xe9"])) == ["good", no("invalid encoding")]
+
+
+def test_any_number_of_names() -> None:
+    column = pa.array(["b|a", " a | a|", "", None, "|", "[not json|x", '["b", "a", ""]', "[]"])
+    assert read("many", column) == ["a|b", "a", "", "", "", "[not json|x", "a|b", ""]
+    lists = pa.array([["b", "a"], [], None, ["a", None, " a"]])
+    assert read("many", lists) == ["a|b", "", "", "a"]
+    assert read("many", pa.array([[1, 2], [10]])) == ["1|2", "10"]
+    assert read("many", pa.array([[True], [False]])) == ["true", "false"]
+    assert read("many", pa.array(["[1, 2.5, true, null]"])) == ["1|2.5|true"]
+    assert read("many", pa.array([3, None])) == ["3", ""]
+
+
+def test_names_that_would_come_apart_are_rejected() -> None:
+    assert read("many", pa.array([["a|b", "c"], ["c"]])) == [
+        no("invalid labels: 'a|b' holds the separator '|'"), "c"
+    ]  # fmt: skip
+    nested = no("invalid labels: a list of names expected")
+    assert read("many", pa.array(['[["a"], "b"]', '["b"]'])) == [nested, "b"]
+    assert read("many", pa.array([[{"name": "a"}]])) == [nested]
+    assert read("many", pa.array(["[" * 100_000])) == ["[" * 100_000]  # too deep: a name after all
+
+
+def test_numbers() -> None:
+    column = pa.array([" 3.50", "-1e3", "4", "1e-400", "four", "3,5", "nan", "inf", "", None])
+    none, missing = no("label is no number"), no("missing label")
+    assert read("number", column) == [
+        "3.5", "-1000.0", "4.0", "0.0", none, none, none, none, missing, missing
+    ]  # fmt: skip
+    assert read("number", pa.array([1, 2], pa.int8())) == ["1.0", "2.0"]
+    assert read("number", pa.array([0.1, np.nan])) == ["0.1", none]
+    assert read("number", pa.array(["1e39", "1e300"])) == [
+        no("label is too large a number: beyond 1e+30")
+    ] * 2  # fmt: skip
+    with pytest.raises(UserError, match=r"(?s)column 'label' holds no text.*list"):
+        read("number", pa.array([[1.0]]))
+
+
+SPANS = [
+    ('[[0, 3, "who"]]', '[[0, 3, "who"]]'),
+    ('[{"start": 4, "end": 9, "label": "did"}, [0, 3, " who "]]', '[[0, 3, "who"], [4, 9, "did"]]'),
+    ("[]", "[]"),
+    ('[[0, 3, "a"], [3, 4, "b"]]', '[[0, 3, "a"], [3, 4, "b"]]'),  # side by side
+    ('[[0, 10, "all"]]', '[[0, 10, "all"]]'),
+    ('[[0, 11, "who"]]', no("invalid spans: 0 to 11 of 10 characters")),
+    ('[[-3, 3, "who"]]', no("invalid spans: -3 to 3 of 10 characters")),
+    ('[[3, 3, "who"]]', no("invalid spans: 3 to 3 of 10 characters")),
+    ('[[0, 4, "a"], [3, 5, "b"]]', no("invalid spans: 'b' at 3 lies within another")),
+    ('[[0, 3, "a"], [0, 3, "b"]]', no("invalid spans: 'b' at 0 lies within another")),
+    *(
+        (wrong, no("invalid spans: a list of [start, end, label] expected"))
+        for wrong in (
+            "{}[", "7", '"who"', '{"start": 0}', '[[0, 3]]', '[[0, 3, ""]]', '[[0, 3, " "]]',
+            '[[0.0, 3, "who"]]', '[["0", 3, "who"]]', '[[true, 3, "who"]]', '[[0, 3, null]]',
+            '[{"start": 0, "end": 3}]', "[" * 100_000, "0-3 who",
+        )
+    ),
+    ("", no("missing label")),
+    (None, no("missing label")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "expected"), SPANS, ids=lambda value: str(value)[:30])
+def test_spans(given: str | None, expected: Any) -> None:
+    assert read("spans", pa.array([given], pa.string())) == [expected]
+
+
+def test_spans_of_lists_and_structures() -> None:
+    structures = [[{"start": 0, "end": 3, "label": "who"}], None, []]
+    assert read("spans", pa.array(structures)) == [
+        '[[0, 3, "who"]]', no("missing label"), "[]"
+    ]  # fmt: skip
+    assert read("spans", pa.array([[{"start": 0, "end": 3, "name": "who"}]])) == [
+        no("invalid spans: a list of [start, end, label] expected")
+    ]
+
+
+def test_spans_count_characters_not_bytes() -> None:
+    text = "Zoë 👍🏽 好看"
+    last = f'[[{text.index("好")}, {len(text)}, "x"]]'
+    assert read("spans", pa.array([last]), text=text) == [last]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_reasons_have_a_file_and_a_line(tmp_path: Path, suffix: str) -> None:
+    rows: list[dict[str, Any]] = [
+        {"text": "Ann slept.", "label": [{"start": 0, "end": 3, "label": "who"}]},
+        {"text": "Bob", "label": [{"start": 0, "end": 9, "label": "who"}]},
+        {"text": "Cy woke.", "label": []},
+        {"text": "Di", "label": [{"start": 0, "end": 2, "label": "x"}] * 2},
+        {"text": "Ed", "label": None},
+    ]
+    file = tmp_path / f"a.{suffix}"
+    if suffix == "jsonl":
+        file.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    source = open_source(str(file))
+    examples = ingested(tmp_path / "out", source, labels="spans", cleaning=UNTOUCHED)
+    assert [(row["text"], row["label"]) for row in all_rows(examples)] == [
+        ("Ann slept.", '[[0, 3, "who"]]'), ("Cy woke.", "[]")
+    ]  # fmt: skip
+    assert [(r["file"], r["line"], r["reason"]) for r in quarantine(examples)] == [
+        (str(file), 2, "invalid spans: 0 to 9 of 3 characters"),
+        (str(file), 4, "invalid spans: 'x' at 0 lies within another"),
+        (str(file), 5, "missing label"),
+    ]
+    assert examples.schema()["rejected"] == {"invalid spans": 2, "missing label": 1}
+    with pytest.raises(UserError, match="cleaning would move them"):
+        ingest(Examples(tmp_path / "cleaned"), source, labels="spans")
+
+
+def test_bad_numbers_go_to_quarantine_with_what_they_were(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("text,stars\nfine,4\npoor,one\nodd,inf\nplain,\n")
+    source = open_source(str(file))
+    examples = ingested(tmp_path / "out", source, label="stars", labels="number")
+    assert [row["stars"] for row in all_rows(examples)] == ["4.0"]
+    assert [(r["line"], r["reason"], r["label"]) for r in quarantine(examples)] == [
+        (3, "label is no number", "one"),
+        (4, "label is no number", "inf"),
+        (5, "missing label", ""),
+    ]
+
+
+def test_the_order_of_labels_is_no_conflict(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    labels = [["b", "a"], ["a", "b"], "a|b", ["a"], ["b", "a", "b"]]
+    file.write_text("\n".join(json.dumps({"text": "same", "label": each}) for each in labels))
+    examples = ingested(tmp_path / "out", open_source(str(file)), labels="many")
+    assert [row["label"] for row in all_rows(examples)] == ["a|b"]
+    assert examples.schema()["duplicates"] == 3
+    assert [row["reason"] for row in quarantine(examples)] == [
+        "conflicting labels: 'a' outvoted by 'a|b', 4 to 1"
+    ]
+
+
+def pairs(folder: Path, rows: list[tuple[str, ...]], **options: Any) -> Examples:
+    file = io.StringIO(newline="")
+    csv.writer(file).writerows([("text", "other", "label"), *rows])
+    (folder / "pairs.csv").write_text(file.getvalue(), newline="")
+    return ingested(folder / "out", open_source(str(folder / "pairs.csv")), pair="other", **options)
+
+
+def test_pairs_are_equal_if_both_texts_are(tmp_path: Path) -> None:
+    rows = [("a", "b", "x"), ("a", "c", "x"), ("b", "a", "x"), (" a", "b<br>", "x"), ("ab", "", "")]
+    examples = pairs(tmp_path, rows)
+    assert [(row["text"], row["other"]) for row in all_rows(examples)] == [
+        ("a", "b"), ("a", "c"), ("b", "a")
+    ]  # fmt: skip
+    assert examples.schema()["duplicates"] == 1
+    assert examples.schema()["pair"] == "other"
+
+
+def test_conflicts_are_of_pairs(tmp_path: Path) -> None:
+    rows = [("a", "b", "x"), ("a", "b", "y"), ("a", "b", "x"), ("a", "c", "y")]
+    examples = pairs(tmp_path, rows)
+    assert [(r["text"], r["other"], r["label"]) for r in all_rows(examples)] == [
+        ("a", "b", "x"), ("a", "c", "y")
+    ]  # fmt: skip
+    assert [r["line"] for r in quarantine(examples)] == [3]
+
+
+def test_a_pair_that_misses_a_text(tmp_path: Path) -> None:
+    rows = [("a", "b", "x"), ("a", "", "x"), ("", "b", "x"), ("a", "<br>", "x")]
+    examples = pairs(tmp_path, rows)
+    assert [(r["line"], r["reason"]) for r in quarantine(examples)] == [
+        (3, "missing text"), (4, "missing text"), (5, "empty after cleaning")
+    ]  # fmt: skip
+    source = open_source(str(tmp_path / "pairs.csv"))
+    with pytest.raises(UserError, match=r"(?s)no column 'othr'.*name \"other\" in data.text"):
+        ingest(Examples(tmp_path / "wrong"), source, pair="othr")
+
+
+def test_no_pair_is_in_two_splits(tmp_path: Path) -> None:
+    rows = [(f"first {i % 40}", f"second {i % 37}", "xy"[i % 2]) for i in range(1480)]
+    examples = pairs(tmp_path, rows * 2, split={"train": 0.5, "validation": 0.2, "test": 0.3})
+    where: dict[tuple[str, str], set[str]] = {}
+    for split in SPLITS:
+        for row in examples.table(split).to_pylist():
+            where.setdefault((row["text"], row["other"]), set()).add(split)
+    assert len(where) == 1480
+    assert all(len(splits) == 1 for splits in where.values())
+    # Both texts decide: rows of one first text are spread.
+    spread = [{s for (a, _), found in where.items() if a == f"first {i}" for s in found}
+              for i in range(40)]  # fmt: skip
+    assert all(len(splits) == 3 for splits in spread)
+
+
+def test_a_column_can_be_only_one_thing(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\na,b\n")
+    source, out = open_source(str(tmp_path / "a.csv")), Examples(tmp_path / "out")
+    for options in ({"pair": "text"}, {"pair": "label"}, {"label": "text"}):
+        with pytest.raises(UserError, match="are both the column"):
+            ingest(out, source, **options)
+
+
+def test_ids_are_places_among_sorted_names() -> None:
+    column = pa.array(["b|a", "", "c", "a"])
+    names = label_names("many", [column, pa.array(["d"])], "|")
+    assert names == ["a", "b", "c", "d"]
+    (values, starts), unknown = encode_labels("many", column, names, "|")
+    found = [sorted(values[a:b].tolist()) for a, b in pairwise(starts)]
+    assert found == [[0, 1], [], [2], [0]]
+    assert not unknown
+    assert encode_labels("many", column, ["a", "c"], "|")[1] == ["b"]
+    assert encode_labels("one", pa.array(["y", "x"]), ["x", "y"], "")[0].values.tolist() == [1, 0]
+    assert encode_labels("one", pa.array(["y", "z"]), ["x", "y"], "")[1] == ["z"]
+    numbers = encode_labels("number", pa.array(["1.5", "-1e+30"]), [], "")[0].values
+    assert numbers.dtype == np.float32
+    assert np.isfinite(numbers).all()
+
+
+def test_ids_of_a_slice_are_its_own() -> None:
+    """Arrow hands over slices of larger arrays."""
+    column = pa.array(["c", "a|b", "", "b"])[1:3]
+    (values, starts), _ = encode_labels("many", column, ["a", "b", "c"], "|")
+    assert (values.tolist(), starts.tolist()) == ([0, 1], [0, 2, 2])
+
+
+def test_names_of_spans_are_tags() -> None:
+    column = pa.array(['[[0, 3, "who"], [4, 9, "did"]]', "[]", '[[0, 3, "who"]]'])
+    assert label_names("spans", [column], "") == ["O", "B-did", "I-did", "B-who", "I-who"]
+    counts = Counter(n for label in column.to_pylist() for n in names_in("spans", label, ""))
+    assert counts == {"who": 2, "did": 1}
+    assert label_names("number", [pa.array(["1.0"])], "") == []
