@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from textmill.components.sources.source import (
 from textmill.components.sources.text_file import open_text
 
 _BEGIN, _INSIDE = "BSU", "IEL"  # of BIO, and of BIOES and BILOU
+_BLANKS = " \t\r\n"  # no others: words may hold no-break spaces, "10\u00a0000"
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def _sentences(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
     number = 0
     for number, line in enumerate(lines, 1):
         if line.strip() and not line.startswith("-DOCSTART-"):
-            held.append(line.strip())
+            held.append(line.strip(_BLANKS))
         elif held:
             yield number - len(held), held
             held = []
@@ -90,8 +92,8 @@ def _row(file: str, number: int, sentence: list[str]) -> Row | Rejected:
     words: list[str] = []
     place, open_name = 0, ""
     for line in sentence:
-        columns = line.split("\t") if "\t" in line else line.split()
-        word, tag = columns[0].strip(), columns[-1].strip()
+        columns = line.split("\t") if "\t" in line else re.split(" +", line)
+        word, tag = columns[0].strip(_BLANKS), columns[-1].strip(_BLANKS)
         part, _, name = tag.partition("-")
         if len(columns) < 2 or not word:
             return Rejected(file, number, f"invalid line: no tag behind {line!r}", whole)
