@@ -82,10 +82,12 @@ def _threshold(labels: npt.NDArray[np.bool_], scores: Floats) -> float:
     f1 = 2 * found / (given + labels.sum())
     # Equal scores can't be told apart: only the last of them is a place to cut.
     ordered = scores[order].astype(np.float64)
-    below = np.append(ordered[1:], 0.0)
+    below = np.append(ordered[1:], -1.0)
     f1[ordered == below] = -1
     best = int(f1.argmax())
-    return round(float(ordered[best] + below[best]) / 2, 6)
+    # Served scores are compared in float32, in which there may be nothing between the two.
+    middle = np.float32((ordered[best] + max(below[best], 0.0)) / 2)
+    return float(middle if middle > below[best] else ordered[best])
 
 
 def decode(logits: Floats, about: Mapping[str, Any]) -> Floats:
@@ -157,16 +159,29 @@ def _figures(labels: Floats, logits: Floats, about: Mapping[str, Any]) -> dict[s
         if len(there)
         else 0.0,
     }
-    for average in ("micro", "macro", "weighted"):
-        values = sk.precision_recall_fscore_support(true, given, average=average, zero_division=0)
-        for kind, value in zip(("precision", "recall", "f1"), values, strict=False):
-            found[f"{kind}_{average}"] = float(value)
-    each = sk.precision_recall_fscore_support(true, given, average=None, zero_division=0)
+    # Label by label: scikit-learn takes a single column for two classes.
+    kinds = ("precision", "recall", "f1")
+    each = [_shares(*columns) for columns in zip(true.T, given.T, strict=True)]
+    support = true.sum(0)
+    averages = {
+        "micro": _shares(true.ravel(), given.ravel()),
+        "macro": np.mean(each, 0),
+        "weighted": np.average(each, 0, support) if support.any() else np.zeros(3),
+    }
+    for average, values in averages.items():
+        found |= {f"{k}_{average}": float(v) for k, v in zip(kinds, values, strict=True)}
     found["per_class"] = {
-        name: {"precision": p, "recall": r, "f1": f, "support": int(n), "threshold": t}
-        for name, p, r, f, n, t in zip(
-            names, *(e.tolist() for e in each), about["thresholds"], strict=True
-        )
+        name: dict(zip(kinds, shares, strict=True)) | {"support": int(n), "threshold": t}
+        for name, shares, n, t in zip(names, each, support, about["thresholds"], strict=True)
     }
     found["labels"] = list(names)
     return found
+
+
+def _shares(true: npt.NDArray[Any], given: npt.NDArray[Any]) -> tuple[float, float, float]:
+    """Returns precision, recall and f1 of one label; a share of nothing is 0."""
+    from sklearn import metrics as sk
+
+    *shares, _ = sk.precision_recall_fscore_support(true, given, average="binary", zero_division=0)
+    precision, recall, f1 = map(float, shares)
+    return precision, recall, f1

@@ -44,6 +44,7 @@ def loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 def right(labels: tf.Tensor, logits: tf.Tensor) -> None:
     """Returns None: a number is near or far, not right or wrong."""
+    return None  # noqa: RET501 - AutoGraph, which traces it, chokes on a body without statements
 
 
 def metrics(labels: Floats, logits: Floats, names: list[str]) -> dict[str, float]:
