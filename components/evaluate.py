@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textmill.artifact import Evaluation, Examples, Model, Tokens, write_json
+from textmill.components.report import report
 from textmill.errors import UserError
 from textmill.models import text_classification
 from textmill.models.metrics import Metric
@@ -14,14 +14,9 @@ from textmill.models.task import Task
 from textmill.quiet import import_tensorflow
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import pyarrow as pa
 
     from textmill.models.rows import Rows
-
-MISTAKES = 20
-# Figures between 0 and 1 that are shown in per cent.
-SHARES = ("accuracy", "f1", "precision", "recall", "average")
 
 
 def evaluate(
@@ -83,8 +78,8 @@ def evaluate(
 
     table = _with_columns(texts, found.columns)
     pq.write_table(table, out.path / "predictions.parquet")
-    report = _report(task.NAME, figures, table, found.doubt, _history(model))
-    (out.path / "report.html").write_text(report, "utf-8")
+    page = report(task.NAME, task.LABELS, figures, table, found.doubt, _history(model))
+    (out.path / "report.html").write_text(page, "utf-8")
 
 
 def _texts(examples: Examples, rows: Rows) -> pa.Table:
@@ -111,70 +106,3 @@ def _history(model: Model) -> list[dict[str, float]]:
     file = model.path / "history.csv"
     with file.open(encoding="utf-8", newline="") as lines:
         return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
-
-
-def _report(
-    task: str,
-    figures: dict[str, Any],
-    table: pa.Table,
-    doubt: npt.NDArray[Any],
-    history: list[dict[str, float]],
-) -> str:
-    import jinja2
-
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return templates.get_template("report.html.jinja").render(
-        title=task.replace("_", " ").capitalize(),
-        figures=figures,
-        cards={name: value for name, value in figures.items() if isinstance(value, float)},
-        shares=SHARES,
-        mistakes=_mistakes(table, doubt),
-        # A class's cell is shaded by its share of the true class, so that a rare one shows too.
-        confusion=[
-            (name, [(n, n / max(sum(counts), 1)) for n in counts])
-            for name, counts in zip(
-                figures.get("labels", ()), figures.get("confusion_matrix", ()), strict=False
-            )
-        ],
-        history=history,
-        curves=_curves(history),
-    )
-
-
-def _mistakes(table: pa.Table, doubt: npt.NDArray[Any]) -> list[dict[str, Any]]:
-    """Returns the rows that went the most wrong, the worst first."""
-    import numpy as np
-
-    worst = np.argsort(-doubt, kind="stable")[:MISTAKES]
-    rows = table.take(worst[doubt[worst] > 0]).to_pylist()
-    return [row | {"doubt": float(doubt[place])} for row, place in zip(rows, worst, strict=False)]
-
-
-def _curves(history: list[dict[str, float]]) -> list[dict[str, Any]]:
-    """Returns the learning curves, one chart for loss and one for accuracy, as SVG points."""
-    width, height = 320.0, 140.0
-    charts = []
-    for figure in ("loss", _main(history[0])):
-        names = [name for name in (figure, f"val_{figure}") if name in history[0]]
-        values = [row[name] for row in history for name in names]
-        low, high = min(values), max(values)
-        span = (high - low) or 1.0
-        lines = {}
-        for name in names:
-            xs = [width * i / max(len(history) - 1, 1) for i in range(len(history))]
-            ys = [height * (high - row[name]) / span for row in history]
-            lines[name] = [(f"{x:.1f}", f"{y:.1f}") for x, y in zip(xs, ys, strict=True)]
-        charts.append({"figure": figure, "low": low, "high": high, "lines": lines})
-    return charts
-
-
-def _main(row: dict[str, float]) -> str:
-    """Returns the figure that picked the epoch: the first of the validation."""
-    held_out = (name.removeprefix("val_") for name in row if name.startswith("val_"))
-    return next(held_out, "accuracy" if "accuracy" in row else "loss")

@@ -115,7 +115,7 @@ def test_the_report_stands_alone_and_shows_texts_as_text(
     assert tags.links == []
     assert tags.tags.count("svg") == 2
     assert "&lt;script&gt;alert(" in report
-    assert "sureness" in report
+    assert "Sureness" in report
     assert f"{100 * out.metrics()['accuracy']:.1f} %" in report
 
 
