@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -15,7 +16,8 @@ from textmill.pipelines.local import read_job
 from textmill.pipelines.text_classification import Config
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TASKS = sorted((ROOT / "docs/tasks").glob("*.md"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -32,6 +34,19 @@ def test_config_on_the_page_is_one(page: Path) -> None:
     (toml,) = re.findall(r"```toml\n(.*?)```", page.read_text("utf-8"), re.S)
     config = build(Config, tomllib.loads(toml), name=page.name)
     assert config.pipeline == "text_classification"
+
+
+@pytest.mark.parametrize("page", TASKS, ids=lambda page: page.name)
+def test_pages_of_tasks_show_a_config_and_real_requests(page: Path) -> None:
+    text = page.read_text("utf-8")
+    (toml,) = re.findall(r"```toml\n(.*?)```", text, re.S)
+    assert build(Config, tomllib.loads(toml), name=page.name).push.to
+    for example in re.findall(r"`(examples/.*?)`", text):
+        assert (ROOT / example).is_file()
+    for answers in re.findall(r"```json\n(.*?)```", text, re.S):
+        assert [json.loads(line) for line in answers.splitlines()]
+    for request in re.findall(r"curl -d '(.*?)' ", text):
+        assert json.loads(request).keys() <= {"instances", "examples"}
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*.toml")), ids=lambda f: f.name)
