@@ -105,6 +105,13 @@ def ingest(
             received=str(cleaning),
             fix="remove [data.clean]",
         )
+    if labels == "spans" and pair is not None:
+        raise UserError(
+            "spans are of one text, and rows have two",
+            expected="one column with a text",
+            received=f"the columns {text!r} and {pair!r}",
+            fix="name one column in data.text",
+        )
     shares = _shares(split, has_test=test_source is not None)
     out.path.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="staged-", dir=out.path) as staged:
@@ -119,8 +126,9 @@ def ingest(
     if not any(kept.values()):
         raise UserError(
             f"{source}: none of {stage.read} rows can be used",
-            expected="rows with a text and a label" if label else "rows with a text",
-            received=", ".join(f"{reason} ({n})" for reason, n in rejected.most_common(3)),
+            expected=_USABLE[labels] if label else "rows with a text",
+            received=", ".join(f"{reason} ({n})" for reason, n in rejected.most_common(3))
+            + _first(out.path / "quarantine.parquet"),
             fix="see whether text, label, encoding and delimiter are those of the data",
         )
     types = {field.name: str(field.type) for field in schema}
@@ -143,6 +151,24 @@ def ingest(
             "left_out": stage.left_out,
         },
     )
+
+
+_USABLE: Mapping[LabelKind, str] = {
+    "one": "rows with a text and a label",
+    "many": "rows with a text, and names of labels or none",
+    "number": "rows with a text and a number as their label",
+    "spans": "rows with a text and its spans, [[start, end, name], …] in characters",
+}
+
+
+def _first(quarantine: Path) -> str:
+    """Returns what is wrong with the first rejected row, as the end of a message."""
+    import pyarrow.parquet as pq
+
+    for row in pq.read_table(quarantine).slice(0, 1).to_pylist():
+        label = f", the label {row['label'][:60]!r}" if row["label"] else ""
+        return f"; the first, {row['file']} line {row['line']}: {row['reason']}{label}"
+    return ""
 
 
 def _shares(split: Mapping[str, float], *, has_test: bool) -> dict[str, float]:

@@ -216,11 +216,23 @@ def _label_warnings(schema: ExamplesSchema, labels: dict[Split, Counter[str]]) -
     commonest, rows = train.most_common(1)[0]
     if schema["labels"] == "one" and rows > COMMONEST_SHARE * train.total():
         yield f"{rows / train.total():.0%} of train has the label {commonest!r}"
+    if schema["labels"] == "many":
+        yield from _separators(train, schema["separator"])
     for split in SPLITS:
         few = sorted(name for name in train if labels[split][name] < FEW_ROWS)
         if few:
             counts = ", ".join(f"{name!r} ({labels[split][name]})" for name in few[:20])
             yield f"fewer than {FEW_ROWS} rows in {split}: {counts}"
+
+
+def _separators(train: Counter[str], separator: str) -> Iterator[str]:
+    """Warns where names look as if another character stood between them."""
+    for sign in sorted({*";,|/\t"} - {separator}):
+        holding = [name for name in train if sign in name]
+        parts = {part.strip() for name in holding for part in name.split(sign)}
+        # Names that come apart into fewer, or into other names, were several.
+        if holding and (len(parts) < len(holding) or parts & train.keys()):
+            yield f"labels such as {min(holding)!r} hold a {sign!r}: is it data.label_separator?"
 
 
 def _warnings(schema: ExamplesSchema) -> Iterator[str]:

@@ -75,7 +75,7 @@ class Data:
     """
 
     source: str
-    text: str | tuple[str, str] = "text"
+    text: str | tuple[str, ...] = "text"
     label: str = "label"
     multi_label: bool = False
     label_separator: Annotated[str, StringConstraints(min_length=1)] = "|"
@@ -95,8 +95,20 @@ class Data:
     clean: Clean = field(default_factory=Clean)
 
     def texts(self) -> tuple[str, ...]:
-        """Returns the columns with texts: one, or two."""
-        return (self.text,) if isinstance(self.text, str) else self.text
+        """Returns the columns with texts: one, or two.
+
+        Raises:
+            UserError: They are none, or more than two.
+        """
+        names = (self.text,) if isinstance(self.text, str) else self.text
+        if not 1 <= len(names) <= 2:
+            raise UserError(
+                f"data.text names {len(names)} columns",
+                expected="one column, or a list of two for pairs of texts",
+                received=str(list(names)),
+                fix='write text = "…", or text = ["…", "…"]',
+            )
+        return names
 
     def cleaning(self, labels: LabelKind) -> Cleaning:
         """Returns how texts are cleaned; with spans not at all.

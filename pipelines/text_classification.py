@@ -23,6 +23,7 @@ from textmill.components.train import train
 from textmill.components.tune import tune
 from textmill.components.validate import validate
 from textmill.config import STRICT
+from textmill.errors import UserError
 from textmill.models import multi_label_classification
 from textmill.models import text_classification as one_label
 from textmill.models.settings import Settings
@@ -67,6 +68,13 @@ def text_classification(run: Runner, config: Config) -> Pushed:
 def supervised(run: Runner, config: Config, task: Task) -> Pushed:
     """Trains, proves and pushes a model that learns any task from labels."""
     data, model = config.data, config.model
+    if data.multi_label and task.LABELS != "many":
+        raise UserError(
+            "data.multi_label is for names of labels",
+            expected=f'pipeline = "text_classification", or no multi_label for {task.NAME}',
+            received=f'pipeline = "{config.pipeline}", and multi_label = true',
+            fix="remove data.multi_label, or change the pipeline",
+        )
     preset, texts = model.start(), data.texts()
 
     examples = run(
