@@ -16,9 +16,17 @@ import searching
 from test_cli import CONFIG, textmill
 from textmill.artifact import RECORD, Examples, Tuned, digest_files, read_json
 from textmill.components.best import best
+from textmill.components.cleaning import Cleaning
+from textmill.components.ingest import UNTOUCHED, ingest
 from textmill.components.sample import sample
+from textmill.components.sources.by_name import open_source
 from textmill.components.tune import tune
 from textmill.errors import UserError
+from textmill.models import (
+    multi_label_classification,
+    text_regression,
+    token_classification,
+)
 from textmill.models.search_space import read_space
 from textmill.models.settings import Settings
 from textmill.progress import Silent
@@ -408,3 +416,32 @@ def test_a_config_searches_and_trains_with_what_it_found(tmp_path: Path) -> None
     wrong = textmill("run", "textmill.toml", "--set", "tune.space.bach_size={choice=[8]}",
                      cwd=tmp_path)  # fmt: skip
     assert "did you mean batch_size" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("labels", "values", "figure"),
+    [
+        ("many", ["a|b", "a", "", "b"], "val_f1_micro"),
+        pytest.param("number", ["1", "2", "3", "4"], "val_r2", marks=pytest.mark.slow),
+        pytest.param(
+            "spans", ['[[0, 4, "x"]]', "[]"], "val_f1_micro", marks=pytest.mark.slow
+        ),
+    ],
+)  # fmt: skip
+def test_each_task_is_searched_by_its_first_figure(
+    tmp_path: Path, labels: Any, values: list[str], figure: str
+) -> None:
+    with (tmp_path / "rows.csv").open("w", encoding="utf-8", newline="") as file:
+        lines = [[f"film {i} was fine", values[i % len(values)]] for i in range(60)]
+        csv.writer(file).writerows([["text", "label"], *lines])
+    source = open_source(str(tmp_path / "rows.csv"))
+    cleaning = UNTOUCHED if labels == "spans" else Cleaning()
+    examples = Run(tmp_path / "runs")(ingest, source, labels=labels, cleaning=cleaning)
+    task = {
+        "many": multi_label_classification, "number": text_regression, "spans": token_classification
+    }[labels]  # fmt: skip
+    tuned = search(tmp_path, examples, task=task, space={"learning_rate": {"choice": [1e-3]}})
+    [row] = rows(tuned)
+    assert row["status"] == "completed"
+    assert tuned.best()["objective"] == figure
+    assert tuned.best()["value"] == pytest.approx(float(row[figure]), rel=1e-3)
