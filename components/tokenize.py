@@ -19,7 +19,8 @@ from textmill.models.preset import Preset, Scratch
 from textmill.models.row_maker import Made, RowMaker
 from textmill.models.search_point import Point, chosen
 from textmill.models.token_ids import TokenIds
-from textmill.models.tokenizer import load_tokenizer, train_tokenizer
+from textmill.models.tokenizer import load_tokenizer
+from textmill.models.tokenizer_training import train_tokenizer
 from textmill.progress import advance, warn
 from textmill.quiet import import_tensorflow
 from textmill.serving.graph_tokenizer import graph_tokenizer
@@ -137,7 +138,10 @@ def _tokenizer(examples: Examples, preset: Preset | Scratch) -> Tokenizer:
     if isinstance(preset, Scratch):
         advance(0, None, "training a tokenizer")
         return train_tokenizer(
-            _TrainingTexts(examples), preset.vocabulary_size, lowercase=preset.lowercase
+            _TrainingTexts(examples),
+            preset.vocabulary_size,
+            kind=preset.tokenizer,
+            lowercase=preset.lowercase,
         )
     return load_tokenizer(preset)
 

@@ -14,7 +14,8 @@ from textmill.errors import UserError
 from textmill.models.masking import vocabulary_of
 from textmill.models.preset import Preset, Scratch
 from textmill.models.token_ids import Pieces, TokenIds
-from textmill.models.tokenizer import load_tokenizer, train_tokenizer
+from textmill.models.tokenizer import load_tokenizer
+from textmill.models.tokenizer_training import train_tokenizer
 from textmill.progress import advance
 from textmill.quiet import import_tensorflow
 
@@ -88,7 +89,10 @@ def _tokenizer(examples: Examples, preset: Preset | Scratch) -> Any:
     if isinstance(preset, Scratch):
         advance(0, None, "training a tokenizer")
         return train_tokenizer(
-            _TrainingTexts(examples), preset.vocabulary_size, lowercase=preset.lowercase
+            _TrainingTexts(examples),
+            preset.vocabulary_size,
+            kind=preset.tokenizer,
+            lowercase=preset.lowercase,
         )
     return load_tokenizer(preset)
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import keras
 
 SPARE = 1 << 20  # bytes that a saved model takes beside its weights
+# What a new model is of, by the kind of its tokenizer.
+_NEW = {"wordpiece": "BertBackbone", "bpe": "RobertaBackbone", "unigram": "XLMRobertaBackbone"}
 NUMERICS = "textmill/numerics.json"  # beside KerasHub's files, which do not hold them
 
 
@@ -40,12 +42,14 @@ def load_backbone(
     import keras_hub
 
     if isinstance(preset, Scratch):
-        return keras_hub.models.BertBackbone(
+        kind = getattr(keras_hub.models, _NEW[preset.tokenizer])
+        made: keras.Model = kind(
             **preset.dimensions(),
             vocabulary_size=vocabulary_size,
             dropout=dropout,
             dtype=precision,
         )
+        return made
     if not preset.from_keras:
         return load_encoder(preset, dropout=dropout, precision=precision)
     _check_weights(preset)

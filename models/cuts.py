@@ -23,7 +23,7 @@ class Cuts:
       punctuation mark: so at white space, and beside an ASCII punctuation mark (or a Chinese
       character, where the normalizer sets these apart).
     - Byte-level BPE: a blank before another character than white space always begins a word, and
-      what is before it ends a text as well as it ends there.
+      what is before it ends a text as well as it ends there. Lowercasing goes by characters.
     - Unigram: between a printable ASCII character and a blank that another one follows. All three
       are grapheme clusters by themselves, in any normal form, and become neither nothing nor white
       space (this is looked at); the blank becomes the mark that begins a word.
@@ -47,7 +47,7 @@ class Cuts:
             # Only that white space at which the normalizer parts words: it drops a form feed.
             self._patterns = [(rf"([!-/:-@\[-`{{-~{chinese}])|[\t\n\r]", r" \1 ")]
             self._mark = " "
-        elif kinds == ["ByteLevel"] and not steps and splitter[0]["use_regex"]:
+        elif kinds == ["ByteLevel"] and steps in ([], ["Lowercase"]) and splitter[0]["use_regex"]:
             self._patterns = [(f" ([^{_WHITE_SPACE}])", rf"{CUT} \1")]
         elif kinds == ["Digits", "ByteLevel"] and not steps and splitter[1]["use_regex"]:
             self._patterns = [(r" (\p{L})", rf"{CUT} \1")]

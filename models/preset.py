@@ -16,6 +16,9 @@ _PARTS = (".json", ".txt", ".safetensors", ".h5", ".bin")
 # Layers and width: https://github.com/google-research/bert#smaller-bert-models (Turc et al., 2019).
 _SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "base": (12, 768)}
 Size = Literal["tiny", "mini", "small", "base"]
+TokenizerKind = Literal["wordpiece", "bpe", "unigram"]
+TOKENIZERS = ("wordpiece", "bpe", "unigram")
+BYTES = 256 + 5  # tokens of a byte-level BPE before the first merge
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,8 @@ class Scratch:
         size: "tiny" (2 layers, 128 wide), "mini" (4, 256), "small" (4, 512) or "base" (12, 768).
         vocabulary_size: Tokens at most.
         lowercase: Whether the tokenizer makes no difference between upper and lower case.
+        tokenizer: "wordpiece" as BERT's, "bpe" on bytes as RoBERTa's, or "unigram" as
+            XLM-RoBERTa's. The model is of the same kind.
 
     Example:
         >>> Scratch("mini").dimensions()["num_heads"]
@@ -193,6 +198,7 @@ class Scratch:
     size: Size = "mini"
     vocabulary_size: int = 8192
     lowercase: bool = True
+    tokenizer: TokenizerKind = "wordpiece"
 
     def __post_init__(self) -> None:
         if self.size not in _SIZES:
@@ -203,17 +209,32 @@ class Scratch:
                 received=repr(self.size),
                 fix=f"did you mean {near!r}?" if near else 'take "mini"',
             )
+        if self.tokenizer not in TOKENIZERS:
+            near = nearest(self.tokenizer, TOKENIZERS)
+            raise UserError(
+                f"no kind of tokenizer {self.tokenizer!r}",
+                expected=one_of(TOKENIZERS),
+                received=repr(self.tokenizer),
+                fix=f"did you mean {near!r}?" if near else 'take "wordpiece"',
+            )
+        if self.tokenizer == "bpe" and self.vocabulary_size < BYTES:
+            raise UserError(
+                f"vocabulary_size {self.vocabulary_size} is too small for byte-level BPE",
+                expected=f"at least {BYTES}: a token for each byte, and five special ones",
+                received=str(self.vocabulary_size),
+                fix="set model.vocabulary_size to a few thousand, or take another tokenizer",
+            )
 
     def digest(self) -> str:
         """Returns what stands for it in a fingerprint."""
-        return f"scratch:{self.size}:{self.vocabulary_size}:{self.lowercase}"
+        return f"scratch:{self.size}:{self.vocabulary_size}:{self.lowercase}:{self.tokenizer}"
 
     def positions(self) -> int:
         """Returns the longest row in tokens that the model has positions for."""
         return 512
 
     def dimensions(self) -> dict[str, int]:
-        """Returns the arguments of `keras_hub.models.BertBackbone` but the vocabulary's size."""
+        """Returns the arguments of KerasHub's backbone but the vocabulary's size."""
         layers, width = _SIZES[self.size]
         return {
             "num_layers": layers,

@@ -53,10 +53,10 @@ class Point:
         new = {key: values[key] for key in ("scratch", "vocabulary_size") if key in values}
         if new:
             given = preset if isinstance(preset, Scratch) else Scratch()
-            preset = Scratch(
-                new.get("scratch", given.size),
-                new.get("vocabulary_size", given.vocabulary_size),
-                given.lowercase,
+            preset = dataclasses.replace(
+                given,
+                size=new.get("scratch", given.size),
+                vocabulary_size=new.get("vocabulary_size", given.vocabulary_size),
             )
         return Point(
             preset,

@@ -1,11 +1,9 @@
-"""The one source of token ids: a Rust tokenizer, from a preset's files or trained on texts."""
+"""The one source of token ids: a Rust tokenizer, from a preset's files."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +27,10 @@ def load_tokenizer(preset: Preset) -> Tokenizer:
     `tokenizer.json`; or files of an older kind: `vocab.txt`, `vocab.json` with `merges.txt`, or a
     model of SentencePiece; or KerasHub's.
 
-    Text never becomes a special token: "[SEP]" in a review is five characters of text. That is
-    `encode_special_tokens`, which a saved `tokenizer.json` does not keep: `read_tokenizer` sets it.
+    With WordPiece and BPE text never becomes a special token: "[SEP]" in a review is five signs
+    of text. That is `encode_special_tokens`, which a saved `tokenizer.json` does not keep:
+    `read_tokenizer` sets it. In a model of SentencePiece special tokens are pieces like any other:
+    "<s>" in a text is read as the token, by the library and in the graph alike.
 
     Raises:
         UserError: The preset has no tokenizer, one that can't be served exactly as it is, or one
@@ -103,62 +103,14 @@ def _converted(preset: Preset, model: Path) -> Tokenizer:
     _check_servable(preset.name, json.loads(saved))
     from tokenizers import Tokenizer
 
-    return _bare(Tokenizer.from_str(saved))
+    return bare(Tokenizer.from_str(saved))
 
 
 def read_tokenizer(file: Path) -> Tokenizer:
     """Returns a tokenizer from `tokenizer.json`, with text kept apart from special tokens."""
     from tokenizers import Tokenizer
 
-    return _bare(Tokenizer.from_file(str(file)))
-
-
-def train_tokenizer(
-    texts: Iterable[str], vocabulary_size: int, *, lowercase: bool = True
-) -> Tokenizer:
-    """Trains a WordPiece tokenizer; equal texts in equal order give an equal one.
-
-    The memory it takes grows with the number of different words, not of texts.
-
-    Args:
-        texts: The texts; they are gone through twice.
-        vocabulary_size: Tokens at most; the five special ones count.
-        lowercase: Whether to lower the case and strip accents, as BERT's uncased models do.
-
-    Example:
-        >>> tokenizer = train_tokenizer(["red fish", "blue fish"] * 9, 60)
-        >>> tokenizer.encode("Red fish").tokens
-        ['[CLS]', 'red', 'fish', '[SEP]']
-    """
-    from tokenizers.trainers import WordPieceTrainer
-
-    if iter(texts) is texts:
-        raise TypeError("texts are gone through twice: pass a list, or an object with __iter__")
-    tokenizer = _assemble({}, lowercase=lowercase, strip_accents=None, chinese=True)
-    # Every character takes two tokens, one at a word's start and one inside. A quarter of the
-    # room for each leaves half for words; the rarest characters become [UNK].
-    alphabet = _alphabet(tokenizer, texts, limit=max(vocabulary_size // 4, 1))
-    trainer = WordPieceTrainer(
-        vocab_size=vocabulary_size,
-        # The trainer numbers what it meets in the order of a hash map, another one each time, and
-        # breaks ties by those numbers. Given beforehand, they are fixed.
-        special_tokens=[*SPECIAL, *alphabet, *(f"##{character}" for character in alphabet)],
-        initial_alphabet=alphabet,
-        limit_alphabet=len(alphabet),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(iter(texts), trainer)
-    ids = tokenizer.get_vocab()
-    return _assemble(ids, lowercase=lowercase, strip_accents=None, chinese=True)
-
-
-def _alphabet(tokenizer: Tokenizer, texts: Iterable[str], limit: int) -> list[str]:
-    """Returns the most frequent characters after normalization, sorted."""
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(tokenizer.normalizer.normalize_str(text))
-    by_frequency = sorted(counts, key=lambda character: (-counts[character], character))
-    return sorted(c for c in by_frequency[:limit] if not c.isspace())
+    return bare(Tokenizer.from_file(str(file)))
 
 
 def _from_keras(preset: Preset) -> Tokenizer:
@@ -202,13 +154,13 @@ def _wordpiece(
             received=f"{len(ids)} tokens without {', '.join(missing)}",
             fix="give a WordPiece model's folder (BERT, DistilBERT)",
         )
-    return _assemble(ids, lowercase=lowercase, strip_accents=strip_accents, chinese=chinese)
+    return bert(ids, lowercase=lowercase, strip_accents=strip_accents, chinese=chinese)
 
 
-def _assemble(
+def bert(
     ids: dict[str, int], *, lowercase: bool, strip_accents: bool | None, chinese: bool
 ) -> Tokenizer:
-    """Puts together what `transformers` puts together for BertTokenizer."""
+    """Puts together what `transformers` puts together for BertTokenizer; `ids` of tokens."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
@@ -227,10 +179,11 @@ def _assemble(
             pair="[CLS] $A [SEP] $B:1 [SEP]:1",
             special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
         )
-    return _bare(tokenizer)
+    return bare(tokenizer)
 
 
-def _bare(tokenizer: Tokenizer) -> Tokenizer:
+def bare(tokenizer: Tokenizer) -> Tokenizer:
+    """Makes a tokenizer neither truncate nor pad, and keep text apart from special tokens."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True
@@ -248,7 +201,7 @@ def byte_level(words: Path, pairs: Path, *, prefix_space: bool) -> Tokenizer:
     Raises:
         UserError: It is not RoBERTa's vocabulary.
     """
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+    from tokenizers import Tokenizer, models
 
     ids: dict[str, int] = read_json(words)
     missing = [token for token in ROBERTA if token not in ids]
@@ -268,6 +221,14 @@ def byte_level(words: Path, pairs: Path, *, prefix_space: bool) -> Tokenizer:
             received=str(error)[:200],
             fix="take both files from the same place as the weights",
         ) from error
+    return roberta(tokenizer, prefix_space=prefix_space)
+
+
+def roberta(tokenizer: Tokenizer, *, prefix_space: bool) -> Tokenizer:
+    """Puts around a BPE model on bytes what RobertaTokenizer has; returns the same tokenizer."""
+    from tokenizers import AddedToken, decoders, pre_tokenizers, processors
+
+    ids = tokenizer.get_vocab()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix_space)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.RobertaProcessing(
@@ -276,7 +237,7 @@ def byte_level(words: Path, pairs: Path, *, prefix_space: bool) -> Tokenizer:
     tokenizer.add_special_tokens(
         [AddedToken(t, lstrip=t == "<mask>") for t in (*ROBERTA, "<unk>", "<mask>") if t in ids]
     )
-    return _bare(tokenizer)
+    return bare(tokenizer)
 
 
 def _check_servable(name: str, saved: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from textmill.components.sources.by_name import open_source
 from textmill.components.sources.source import Source
 from textmill.config import STRICT
 from textmill.errors import UserError
-from textmill.models.preset import Preset, Scratch
+from textmill.models.preset import Preset, Scratch, TokenizerKind
 from textmill.models.search import Algorithm
 from textmill.models.search_code import find_code
 from textmill.models.search_space import read_space
@@ -148,6 +148,8 @@ class Model:
         preset: A KerasHub preset, `hf://…`, or a local KerasHub or Hugging Face folder.
         scratch: Size of a new model, trained with a tokenizer made from the data.
         vocabulary_size: Entries of the new tokenizer; only with `scratch`.
+        tokenizer: Its kind, and with it the model's: "wordpiece" (BERT), "bpe" on bytes (RoBERTa)
+            or "unigram" (XLM-RoBERTa); only with `scratch`.
         max_length: Tokens that the model reads of a text at a time.
         overlap: Tokens that a window over a longer text shares with the one before. The text has
             the mean of the windows' scores, or with any number of labels the highest of each. None:
@@ -159,6 +161,7 @@ class Model:
     preset: str | None = None
     scratch: Literal["tiny", "mini", "small", "base"] | None = None
     vocabulary_size: Annotated[int, Ge(100)] = 8000
+    tokenizer: TokenizerKind = "wordpiece"
     max_length: Annotated[int, Ge(3)] = 256
     overlap: Annotated[int, Ge(0)] | None = None
     windows: Annotated[int, Ge(1)] = 8
@@ -171,7 +174,7 @@ class Model:
             UserError: Not exactly one of `preset` and `scratch` is given.
         """
         if self.scratch and not self.preset:
-            return Scratch(self.scratch, self.vocabulary_size)
+            return Scratch(self.scratch, self.vocabulary_size, tokenizer=self.tokenizer)
         if self.preset and not self.scratch:
             return Preset(self.preset)
         raise UserError(

@@ -22,6 +22,7 @@ from textmill.serving.character_classes import (
     look_up,
     paged,
 )
+from textmill.serving.normalizers import normalizer
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -46,6 +47,7 @@ class BPE:
         import tensorflow as tf
 
         self._rules = rules = read_bpe_rules(tokenizer_file)
+        self._normalize = normalizer(tokenizer_file, rules.normalizers)
         self.vocabulary_size = rules.size
         table = json.dumps([rules.of_bytes, rules.pairs, rules.merged])
         self.digest = hashlib.sha256(table.encode()).hexdigest()[:16]
@@ -64,6 +66,8 @@ class BPE:
         import tensorflow as tf
 
         rules = self._rules
+        if rules.normalizers:
+            text = self._normalize(text)
         if rules.prefix_space:
             bare = tf.strings.regex_full_match(text, r"(?s)[^ ].*")
             text = tf.where(bare, tf.strings.join([" ", text]), text)

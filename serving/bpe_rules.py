@@ -18,6 +18,7 @@ class BpeRules(NamedTuple):
         size: One more than the largest id.
         prefix_space: Whether a text that begins otherwise gets a space in front.
         digits: Whether each digit stands alone.
+        normalizers: Steps of the normalizer, as the file has them: none, or Lowercase.
     """
 
     of_bytes: list[int]
@@ -26,6 +27,7 @@ class BpeRules(NamedTuple):
     size: int
     prefix_space: bool
     digits: bool
+    normalizers: list[dict[str, Any]]
 
     @property
     def total(self) -> bool:
@@ -58,9 +60,10 @@ def read_bpe_rules(tokenizer_file: Path) -> BpeRules:
     spec = read_spec(tokenizer_file)
     model = spec["model"]
     check_added(tokenizer_file, spec)
-    if spec["normalizer"] is not None:
+    normalizer = spec["normalizer"]
+    if normalizer is not None and normalizer["type"] != "Lowercase":
         raise inexact(
-            tokenizer_file, "normalizer", "none, before byte-level BPE", spec["normalizer"]
+            tokenizer_file, "normalizer", "none or Lowercase, before byte-level BPE", normalizer
         )
     for key in (
         "dropout",
@@ -90,6 +93,7 @@ def read_bpe_rules(tokenizer_file: Path) -> BpeRules:
         size=1 + max(ids.values()),
         prefix_space=prefix_space,
         digits=digits,
+        normalizers=[] if normalizer is None else [normalizer],
     )
 
 

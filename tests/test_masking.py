@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from textmill.errors import UserError
 from textmill.models.masking import Masked, Vocabulary, masked, vocabulary_of
-from textmill.models.tokenizer import train_tokenizer
+from textmill.models.tokenizer_training import train_tokenizer
 
 TEXTS = ["unbelievable reviewers rewatched films", "films, unwatched: a believer's review"] * 9
 

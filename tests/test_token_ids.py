@@ -17,7 +17,8 @@ from tokenizers import Tokenizer
 from textmill.models import token_ids as module
 from textmill.models.preset import Preset
 from textmill.models.token_ids import TokenIds
-from textmill.models.tokenizer import load_tokenizer, train_tokenizer
+from textmill.models.tokenizer import load_tokenizer
+from textmill.models.tokenizer_training import train_tokenizer
 from tiny_models import SCRIPTS, tokenizer
 
 AWKWARD = list(

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from textmill.errors import UserError
 from textmill.models.preset import Preset
-from textmill.models.tokenizer import SPECIAL, load_tokenizer, read_tokenizer, train_tokenizer
+from textmill.models.tokenizer import SPECIAL, load_tokenizer, read_tokenizer
+from textmill.models.tokenizer_training import train_tokenizer
 
 VOCABULARY = [
     "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cafe", "café", "Cafe", "un", "##aff",
@@ -145,7 +146,7 @@ TEXTS = [
 
 def test_equal_texts_train_equal_tokenizers_in_any_process() -> None:
     code = (
-        "import sys; from textmill.models.tokenizer import train_tokenizer;"
+        "import sys; from textmill.models.tokenizer_training import train_tokenizer;"
         "sys.stdout.buffer.write(train_tokenizer(eval(sys.argv[1]), 150).to_str().encode())"
     )
     runs = [
