@@ -39,7 +39,8 @@ def test_a_folder_counts_by_its_content_and_a_remote_preset_by_its_name(tmp_path
 
 def test_every_choice_of_a_new_model_counts() -> None:
     made = {Scratch(), Scratch("tiny"), Scratch(vocabulary_size=99), Scratch(lowercase=False)}
-    assert len({scratch.digest() for scratch in made}) == 4
+    made |= {Scratch(tokenizer="bpe"), Scratch(tokenizer="unigram")}
+    assert len({scratch.digest() for scratch in made}) == 6
 
 
 def test_positions_and_vocabulary_are_read_from_either_kind_of_config(tmp_path: Path) -> None:

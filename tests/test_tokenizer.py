@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textmill.errors import UserError
-from textmill.models.preset import Preset
+from textmill.models import tokenizer_training
+from textmill.models.preset import TOKENIZERS, Preset, TokenizerKind
 from textmill.models.tokenizer import SPECIAL, load_tokenizer, read_tokenizer
 from textmill.models.tokenizer_training import train_tokenizer
 
@@ -144,17 +145,42 @@ TEXTS = [
 ]
 
 
-def test_equal_texts_train_equal_tokenizers_in_any_process() -> None:
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram"])
+def test_equal_texts_train_equal_tokenizers_in_any_process(kind: TokenizerKind) -> None:
     code = (
         "import sys; from textmill.models.tokenizer_training import train_tokenizer;"
-        "sys.stdout.buffer.write(train_tokenizer(eval(sys.argv[1]), 150).to_str().encode())"
+        f"made = train_tokenizer(eval(sys.argv[1]), 300, kind={kind!r});"
+        "sys.stdout.buffer.write(made.to_str().encode())"
     )
     runs = [
         subprocess.run([sys.executable, "-c", code, repr(TEXTS)], capture_output=True, check=True)
         for _ in range(3)
     ]
     assert len({run.stdout for run in runs}) == 1
-    assert runs[0].stdout.decode() == train_tokenizer(TEXTS, 150).to_str()
+    assert runs[0].stdout.decode() == train_tokenizer(TEXTS, 300, kind=kind).to_str()
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_text_without_spaces_becomes_words_and_memory_has_an_end(
+    kind: TokenizerKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nouns, ends = ("这部电影", "今天天气", "那本小说"), ("太好看了", "我很喜欢", "一点不好")
+    texts = [f"{noun}{end}，{noun}。" for noun in nouns for end in ends] * 9 + ["x" * 5000]
+    made = train_tokenizer(texts, 400, kind=kind)
+    assert len(made.encode("这部电影太好看了", add_special_tokens=False).ids) < 8
+    assert made.decode(made.encode("这部电影").ids).strip() == "这部电影"
+    many = [f"{chr(0x4E00 + n)}电影{chr(0x5E00 + n)}" for n in range(900)]
+    monkeypatch.setattr(tokenizer_training, "MOST_UNSPACED", 400)
+    read = list(tokenizer_training._share(many, 3600))
+    assert 50 < len(read) < 150  # a ninth of them
+    assert max(map(len, " ".join(tokenizer_training._share(texts, 0)).split())) <= 64
+
+
+@pytest.mark.parametrize("texts", [[], ["", " "], ["a"]])
+def test_next_to_no_text_trains_a_tokenizer(texts: list[str]) -> None:
+    for kind in TOKENIZERS:
+        made = train_tokenizer(texts, 300, kind=kind)  # type: ignore[arg-type]
+        assert made.get_vocab_size() >= 5
 
 
 def test_a_trained_tokenizer_isolates_chinese_and_keeps_case_if_asked() -> None:

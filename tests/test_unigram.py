@@ -120,7 +120,20 @@ def test_ids_equal_the_library_in_many_scripts(both: tuple[Ids, Tokenizer]) -> N
     assert ids(SCRIPTS + EDGES) == library(made, SCRIPTS + EDGES)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ANY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@settings(ANY, max_examples=15)
+@given(texts=st.lists(TEXT, max_size=8))
+def test_ids_equal_the_library_for_some_texts(
+    both: tuple[Ids, Tokenizer], texts: list[str]
+) -> None:
+    ids, made = both
+    assert ids(texts) == library(made, texts)
+
+
+@pytest.mark.slow
+@settings(ANY, max_examples=80)
 @given(texts=st.lists(TEXT, max_size=8))
 def test_ids_equal_the_library_for_any_text(both: tuple[Ids, Tokenizer], texts: list[str]) -> None:
     ids, made = both
