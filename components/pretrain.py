@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import shutil
-
-from textmill.artifact import LOGS, Pretrained, Tokens, write_json
+from textmill.artifact import Pretrained, Tokens, write_json
+from textmill.components.training_record import write_training
 from textmill.models.masked_batches import Masking
 from textmill.models.preset import Preset, Scratch
 from textmill.models.settings import Settings
@@ -44,8 +42,6 @@ def pretrain(
     """
     import_tensorflow()
 
-    from textmill.models.checkpoint import save_classifier
-    from textmill.models.curves import draw
     from textmill.models.masked_learner import MaskedLearner
     from textmill.models.training import Training
 
@@ -59,20 +55,6 @@ def pretrain(
         folder=out.unfinished,
         learner=MaskedLearner,
     ).run()
-    save_classifier(
-        learned.model,
-        out.path,
-        tokenizer_file=tokens.tokenizer_file,
-        max_length=info["max_length"],
-    )
-    ours = out.path / "textmill"
     about = {"max_length": info["max_length"], "cleaning": info["cleaning"], **vars(masking)}
-    write_json(ours / "pretraining.json", about)
-    write_json(ours / "training.json", learned.facts)
-    shutil.copyfile(tokens.tokenizer_file, out.tokenizer_file)
-    with (out.path / "history.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=learned.history[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(learned.history)
-    draw(learned.history, out.path / "learning_curve.png")
-    shutil.copytree(out.unfinished / LOGS, out.path / LOGS)
+    write_json(out.path / "textmill" / "pretraining.json", about)
+    write_training(out, learned, tokens)

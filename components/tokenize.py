@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from textmill.artifact import SPLITS, Examples, Parameters, Split, Tokens, TokensInfo, write_json
 from textmill.components.records import records
+from textmill.components.token_shards import TokenShards, tokenizer_of
 from textmill.errors import UserError
 from textmill.frame import Frame, read_frame
 from textmill.models.labels import label_names
@@ -19,8 +19,6 @@ from textmill.models.preset import Preset, Scratch
 from textmill.models.row_maker import Made, RowMaker
 from textmill.models.search_point import Point, chosen
 from textmill.models.token_ids import TokenIds
-from textmill.models.tokenizer import load_tokenizer
-from textmill.models.tokenizer_training import train_tokenizer
 from textmill.progress import advance, warn
 from textmill.quiet import import_tensorflow
 from textmill.serving.graph_tokenizer import graph_tokenizer
@@ -28,11 +26,9 @@ from textmill.serving.graph_tokenizer import graph_tokenizer
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
-    from tokenizers import Tokenizer
 
     Ints = npt.NDArray[np.int64]
 
-ROWS_PER_SHARD = 65_536
 BYTES = 4 << 20  # of text, or a row, are tokenized at a time
 
 
@@ -75,7 +71,7 @@ def tokenize(
             received=str(max_length),
             fix=f"set model.max_length = {preset.positions()}",
         )
-    tokenizer = _tokenizer(examples, preset)
+    tokenizer = tokenizer_of(examples, preset)
     tokenizer.save(str(out.tokenizer_file))
     graph_tokenizer(out.tokenizer_file)  # what can not be served is refused before it is trained
     schema = examples.schema()
@@ -122,58 +118,23 @@ def _check(frame: Frame, max_length: int, overlap: int | None, *, pair: bool) ->
         )
 
 
-@dataclass(frozen=True)
-class _TrainingTexts:
-    """The texts of the training split, as often as they are asked for."""
-
-    examples: Examples
-
-    def __iter__(self) -> Iterator[str]:
-        column = self.examples.schema()["text"]
-        for batch in self.examples.batches("train", [column]):
-            yield from batch.column(column).to_pylist()
-
-
-def _tokenizer(examples: Examples, preset: Preset | Scratch) -> Tokenizer:
-    if isinstance(preset, Scratch):
-        advance(0, None, "training a tokenizer")
-        return train_tokenizer(
-            _TrainingTexts(examples),
-            preset.vocabulary_size,
-            kind=preset.tokenizer,
-            lowercase=preset.lowercase,
-        )
-    return load_tokenizer(preset)
-
-
 def _write_split(
     out: Tokens, examples: Examples, split: Split, make: RowMaker, info: TokensInfo
 ) -> None:
-    import tensorflow as tf
-
-    (out.path / split).mkdir()
     lengths = np.zeros(info["max_length"] + 1, np.int64)
-    texts = rows = truncated = cut = 0
-    writer: Any = None
-    for made in _made(examples, split, make):
-        for record in records(_columns(made, texts, windows=info["overlap"] is not None)):
-            if rows % ROWS_PER_SHARD == 0:
-                if writer:
-                    writer.close()
-                shard = f"part-{rows // ROWS_PER_SHARD:05d}.tfrecord"
-                writer = tf.io.TFRecordWriter(str(out.path / split / shard))
-            writer.write(record)
-            rows += 1
-        texts += made.texts
-        lengths += np.bincount(np.diff(made.framed.starts), minlength=len(lengths))
-        truncated += made.framed.truncated
-        cut += made.cut
-        advance(texts, examples.schema()["rows"].get(split), split)
-    if writer:
-        writer.close()
+    texts = truncated = cut = 0
+    windows = info["overlap"] is not None
+    with TokenShards(out, split) as shards:
+        for made in _made(examples, split, make):
+            shards.write(records(_columns(made, texts, windows=windows)))
+            texts += made.texts
+            lengths += np.bincount(np.diff(made.framed.starts), minlength=len(lengths))
+            truncated += made.framed.truncated
+            cut += made.cut
+            advance(texts, examples.schema()["rows"].get(split), split)
     if cut:
         warn(f"{split}: {cut} spans do not begin and end with words; all that they touch is tagged")
-    info["rows"][split] = rows
+    info["rows"][split] = shards.rows
     info["tokens"][split] = int(lengths @ np.arange(len(lengths)))
     info["truncated"][split] = truncated
     info["lengths"][split] = lengths.tolist()

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
 from textmill.artifact import SPLITS, Examples, Split, Tokens, TokensInfo, write_json
 from textmill.components.records import records
+from textmill.components.token_shards import TokenShards, tokenizer_of
 from textmill.errors import UserError
 from textmill.models.masking import vocabulary_of
 from textmill.models.preset import Preset, Scratch
 from textmill.models.token_ids import Pieces, TokenIds
-from textmill.models.tokenizer import load_tokenizer
-from textmill.models.tokenizer_training import train_tokenizer
 from textmill.progress import advance
 from textmill.quiet import import_tensorflow
 
-ROWS_PER_SHARD = 65_536
 BYTES = 4 << 20  # of text, or a document, are tokenized at a time
 
 
@@ -50,7 +44,7 @@ def tokenize_documents(
             received=str(max_length),
             fix=f"set model.max_length = {preset.positions()}",
         )
-    tokenizer = _tokenizer(examples, preset)
+    tokenizer = tokenizer_of(examples, preset)
     name = preset.name if isinstance(preset, Preset) else "the tokenizer"
     last = vocabulary_of(tokenizer, name).last
     tokenizer.save(str(out.tokenizer_file))
@@ -73,64 +67,28 @@ def tokenize_documents(
     write_json(out.path / "tokens.json", info)
 
 
-@dataclass(frozen=True)
-class _TrainingTexts:
-    """The texts of the training split, as often as they are asked for."""
-
-    examples: Examples
-
-    def __iter__(self) -> Iterator[str]:
-        column = self.examples.schema()["text"]
-        for batch in self.examples.batches("train", [column]):
-            yield from batch.column(column).to_pylist()
-
-
-def _tokenizer(examples: Examples, preset: Preset | Scratch) -> Any:
-    if isinstance(preset, Scratch):
-        advance(0, None, "training a tokenizer")
-        return train_tokenizer(
-            _TrainingTexts(examples),
-            preset.vocabulary_size,
-            kind=preset.tokenizer,
-            lowercase=preset.lowercase,
-        )
-    return load_tokenizer(preset)
-
-
 def _write_split(
     out: Tokens, examples: Examples, split: Split, token_ids: TokenIds, last: int, info: TokensInfo
 ) -> None:
-    import tensorflow as tf
-
-    (out.path / split).mkdir()
-    schema = examples.schema()
-    row = total = 0
-    writer: Any = None
-    for batch in examples.batches(split, [schema["text"]]):
-        size = max(1, BYTES * batch.num_rows // max(1, batch.nbytes))
-        for start in range(0, batch.num_rows, size):
-            pieces = token_ids.pieces(batch.column(0)[start : start + size])
-            made = separated(pieces, info["max_length"] - 2, last)
-            count = len(made.starts) - 1
-            each = np.arange(count + 1)
-            columns = {
-                "token_ids": (made.ids, made.starts),
-                "label": (np.zeros(count, np.int64), each),
-                "row": (np.arange(row, row + count), each),
-            }
-            for record in records(columns):
-                if row % ROWS_PER_SHARD == 0:
-                    if writer:
-                        writer.close()
-                    shard = f"part-{row // ROWS_PER_SHARD:05d}.tfrecord"
-                    writer = tf.io.TFRecordWriter(str(out.path / split / shard))
-                writer.write(record)
-                row += 1
-            total += len(made.ids)
-            advance(row, schema["rows"].get(split), split)
-    if writer:
-        writer.close()
-    info["rows"][split], info["tokens"][split], info["truncated"][split] = row, total, 0
+    schema, total = examples.schema(), 0
+    with TokenShards(out, split) as shards:
+        for batch in examples.batches(split, [schema["text"]]):
+            size = max(1, BYTES * batch.num_rows // max(1, batch.nbytes))
+            for start in range(0, batch.num_rows, size):
+                pieces = token_ids.pieces(batch.column(0)[start : start + size])
+                made = separated(pieces, info["max_length"] - 2, last)
+                count = len(made.starts) - 1
+                each = np.arange(count + 1)
+                columns = {
+                    "token_ids": (made.ids, made.starts),
+                    "label": (np.zeros(count, np.int64), each),
+                    "row": (np.arange(shards.rows, shards.rows + count), each),
+                }
+                shards.write(records(columns))
+                total += len(made.ids)
+                advance(shards.rows, schema["rows"].get(split), split)
+    info["rows"][split], info["tokens"][split] = shards.rows, total
+    info["truncated"][split] = 0
 
 
 def separated(documents: Pieces, every: int, separator: int) -> Pieces:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import shutil
 from typing import Any
 
 import numpy as np
 
-from textmill.artifact import LOGS, Model, Parameters, Tokens, write_json
+from textmill.artifact import Model, Parameters, Tokens, write_json
+from textmill.components.training_record import write_training
 from textmill.errors import UserError
 from textmill.models import text_classification
 from textmill.models.preset import Preset, Scratch
@@ -53,8 +52,6 @@ def train(
     """
     import_tensorflow()
 
-    from textmill.models.checkpoint import save_classifier
-    from textmill.models.curves import draw
     from textmill.models.rows import read_rows
     from textmill.models.scoring import score
     from textmill.models.training import Training
@@ -83,26 +80,12 @@ def train(
         return score(learned.model, held_out) if len(held_out) else (nothing, nothing)
 
     settled = task.settle(scored, info["labels"])
-    save_classifier(
-        learned.model,
-        out.path,
-        tokenizer_file=tokens.tokenizer_file,
-        max_length=info["max_length"],
-    )
-    ours = out.path / "textmill"
     write_json(
-        ours / "task.json",
+        out.path / "textmill" / "task.json",
         {
             "task": task.NAME,
             **{key: value for key, value in info.items() if key in ABOUT},
             **settled,
         },
     )
-    write_json(ours / "training.json", learned.facts)
-    shutil.copyfile(tokens.tokenizer_file, out.tokenizer_file)
-    with (out.path / "history.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=learned.history[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(learned.history)
-    draw(learned.history, out.path / "learning_curve.png")
-    shutil.copytree(out.unfinished / LOGS, out.path / LOGS)
+    write_training(out, learned, tokens)

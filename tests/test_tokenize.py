@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textmill.artifact import SPLITS, Tokens, content, digest_files
+from textmill.components import token_shards
 from textmill.components import tokenize as module
 from textmill.components.records import records as serialized
 from textmill.components.tokenize import tokenize
@@ -66,7 +67,7 @@ def test_counts_add_up(tmp_path: Path) -> None:
 def test_long_splits_are_cut_into_shards_that_keep_the_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ROWS_PER_SHARD", 7)
+    monkeypatch.setattr(token_shards, "ROWS_PER_SHARD", 7)
     rows = [(f"film {n}", "ab"[n % 2]) for n in range(15)]
     tokens = empty(Tokens, tmp_path / "tokens")
     tokenize(tokens, make_examples(tmp_path / "x", train=rows), preset=SCRATCH, max_length=16)
