@@ -16,12 +16,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from test_ingest import all_rows, ingested, quarantine
-from textmill.artifact import SPLITS, Examples, LabelKind
+from textmill.artifact import SPLITS, Examples, LabelKind, Statistics
 from textmill.components.ingest import UNTOUCHED, ingest
 from textmill.components.label_column import read_labels
 from textmill.components.sources.by_name import open_source
+from textmill.components.validate import validate
+from textmill.config import build
 from textmill.errors import UserError
 from textmill.models.labels import encode_labels, label_names, names_in
+from textmill.pipelines.sections import Data
+from textmill.pipelines.text_regression import Config, text_regression
+from textmill.run import Run
 
 
 def read(kind: LabelKind, column: pa.Array, *, text: str = "Ann slept.") -> list[Any]:
@@ -267,3 +272,40 @@ def test_names_of_spans_are_tags() -> None:
     counts = Counter(n for label in column.to_pylist() for n in names_in("spans", label, ""))
     assert counts == {"who": 2, "did": 1}
     assert label_names("number", [pa.array(["1.0"])], "") == []
+
+
+def test_what_a_task_cannot_take_is_told_before_it_is_learnt(tmp_path: Path) -> None:
+    data = Data(source="rows.csv", text=("a", "b", "c"))
+    with pytest.raises(UserError, match=r"data.text names 3 columns"):
+        data.texts()
+    config = {
+        "pipeline": "text_regression",
+        "workspace": "runs",
+        "data": {"source": "rows.csv", "multi_label": True},
+        "model": {"scratch": "tiny"},
+        "push": {"to": "models"},
+    }
+    with pytest.raises(UserError, match=r"(?s)multi_label is for names.*text_regression"):
+        text_regression(Run(tmp_path), build(Config, config, name="a.toml"))
+    (tmp_path / "a.csv").write_text("text,other,label\na,b,x\n")
+    source, out = open_source(str(tmp_path / "a.csv")), Examples(tmp_path / "out")
+    with pytest.raises(UserError, match="spans are of one text, and rows have two"):
+        ingest(out, source, pair="other", labels="spans", cleaning=UNTOUCHED)
+    with pytest.raises(UserError, match=r"(?s)and a number.*is no number \(1\); the first, .*'x'"):
+        ingest(out, source, labels="number")
+
+
+@pytest.mark.parametrize("sign", [";", ","])
+def test_a_separator_that_is_not_the_datas_is_named(tmp_path: Path, sign: str) -> None:
+    names = ["a", f"a{sign}b", f"b{sign}c", f"a{sign}c"]
+    lines = [f'"text {i}","{names[i % 4]}"' for i in range(400)]
+    (tmp_path / "a.csv").write_text("\n".join(["text,label", *lines]))
+    source, statistics = open_source(str(tmp_path / "a.csv")), []
+    for name, separator in (("wrong", "|"), ("right", sign)):
+        examples = ingested(tmp_path / name, source, labels="many", separator=separator)
+        out = Statistics(tmp_path / f"{name} statistics")
+        out.path.mkdir()
+        validate(out, examples)
+        statistics.append(out.read()["warnings"])
+    assert f"hold a {sign!r}: is it data.label_separator?" in statistics[0][0]
+    assert statistics[1] == []
