@@ -123,7 +123,7 @@ def _write_split(
 ) -> None:
     lengths = np.zeros(info["max_length"] + 1, np.int64)
     texts = truncated = cut = 0
-    windows = info["overlap"] is not None
+    windows, expected = info["overlap"] is not None, examples.schema()["rows"].get(split)
     with TokenShards(out, split) as shards:
         for made in _made(examples, split, make):
             shards.write(records(_columns(made, texts, windows=windows)))
@@ -131,7 +131,7 @@ def _write_split(
             lengths += np.bincount(np.diff(made.framed.starts), minlength=len(lengths))
             truncated += made.framed.truncated
             cut += made.cut
-            advance(texts, examples.schema()["rows"].get(split), split)
+            advance(texts, expected, split)
     if cut:
         warn(f"{split}: {cut} spans do not begin and end with words; all that they touch is tagged")
     info["rows"][split] = shards.rows
@@ -168,8 +168,8 @@ def _pieces(
 ) -> Iterator[tuple[pa.Array, pa.Array | None, pa.Array]]:
     """Yields texts, second texts if there are, and labels, as many as are tokenized at a time."""
     schema = examples.schema()
-    pair = schema["pair"]
-    columns = [schema["text"], examples.label(), *([pair] if pair else [])]
+    pair, label = schema["pair"], examples.label()
+    columns = [schema["text"], label, *([pair] if pair else [])]
     for batch in examples.batches(split, columns):
         size = max(1, BYTES * batch.num_rows // batch.nbytes)
         for start in range(0, batch.num_rows, size):
@@ -177,5 +177,5 @@ def _pieces(
             yield (
                 piece.column(schema["text"]),
                 piece.column(pair) if pair else None,
-                piece.column(examples.label()),
+                piece.column(label),
             )

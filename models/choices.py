@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textmill.models import devices
 from textmill.models.settings import Settings
+from textmill.progress import advance
+
+if TYPE_CHECKING:
+    from textmill.models.parts import Parts
+    from textmill.models.rows import Places
 
 
 def choose(
@@ -49,6 +54,27 @@ def choose(
         words.append(f"{name}: {figures}")
     precision, compiled = candidates[name]
     return {"precision": precision, "xla": compiled}, "; ".join(words)
+
+
+def choices_for(parts: Parts, settings: Settings, batch: Places) -> dict[str, Any]:
+    """Returns what a training is to use on this machine, tried on a batch; says why.
+
+    Args:
+        parts: Of the training.
+        settings: What may be left open.
+        batch: Row numbers of a typical batch.
+    """
+    fixed = {"accumulate": settings.accumulate}
+
+    def trial(precision: str, xla: bool) -> Callable[[], object]:
+        step = parts.build(precision, xla)
+        data = parts.data(step, 0, [batch] * (1 + devices.PROBE_STEPS), {**fixed, "xla": xla})
+        return lambda: step(data, 0.0, pieces=min(fixed["accumulate"], len(batch)))
+
+    found, why = choose(settings, trial)
+    if why:
+        advance(0, None, why)
+    return {**fixed, **found, "why": why}
 
 
 def _once(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from textmill.models import devices
 from textmill.models.adaptation import class_weights, restrict, smoothed, step_sizes
 from textmill.models.batches import by_length, dataset, edges, padding, shuffled
 from textmill.models.checkpoint import load_backbone, vocabulary
-from textmill.models.choices import choose
+from textmill.models.choices import choices_for
 from textmill.models.preset import Preset, Scratch
 from textmill.models.rows import read_rows
 from textmill.models.schedule import adamw
@@ -24,7 +24,6 @@ from textmill.models.settings import Settings
 from textmill.models.step import Step
 from textmill.models.task import Task
 from textmill.models.text_regression import rescale
-from textmill.progress import advance
 
 if TYPE_CHECKING:
     import keras
@@ -132,17 +131,7 @@ class Learner:
     def choices(self) -> dict[str, Any]:
         """Returns what this machine is to train with, and says why."""
         middle = np.argsort(self.rows.lengths)[len(self.rows) // 2 :][: self.settings.batch_size]
-        fixed = {"accumulate": self.settings.accumulate}
-
-        def trial(precision: str, xla: bool) -> Callable[[], object]:
-            step = self.build(precision, xla)
-            data = self.data(step, 0, [middle] * (1 + devices.PROBE_STEPS), {**fixed, "xla": xla})
-            return lambda: step(data, 0.0, pieces=min(fixed["accumulate"], len(middle)))
-
-        found, why = choose(self.settings, trial)
-        if why:
-            advance(0, None, why)
-        return {**fixed, **found, "why": why}
+        return choices_for(self, self.settings, middle)
 
     def figures(self, loss: float, right: float) -> dict[str, float]:
         """Returns the figures of the training rows of an epoch."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from textmill.errors import UserError
 from textmill.models import devices, masked_lm
 from textmill.models.adaptation import restrict, step_sizes
 from textmill.models.checkpoint import load_backbone
-from textmill.models.choices import choose
+from textmill.models.choices import choices_for
 from textmill.models.masked_batches import Drawing, Masking, masked_dataset
 from textmill.models.masking import vocabulary_of
 from textmill.models.packing import Packing, pack
@@ -24,7 +24,6 @@ from textmill.models.schedule import adamw
 from textmill.models.settings import Settings
 from textmill.models.step import Step
 from textmill.models.tokenizer import read_tokenizer
-from textmill.progress import advance
 
 if TYPE_CHECKING:
     import keras
@@ -147,17 +146,7 @@ class MaskedLearner:
     def choices(self) -> dict[str, Any]:
         """Returns what this machine is to train with, and says why."""
         some = self.batches(0)[0]
-        fixed = {"accumulate": self.settings.accumulate}
-
-        def trial(precision: str, xla: bool) -> Callable[[], object]:
-            step = self.build(precision, xla)
-            data = self.data(step, 0, [some] * (1 + devices.PROBE_STEPS), {**fixed, "xla": xla})
-            return lambda: step(data, 0.0, pieces=min(fixed["accumulate"], len(some)))
-
-        found, why = choose(self.settings, trial)
-        if why:
-            advance(0, None, why)
-        return {**fixed, **found, "why": why}
+        return choices_for(self, self.settings, some)
 
     def figures(self, loss: float, right: float) -> dict[str, float]:
         """Returns the figures of the training rows of an epoch."""
