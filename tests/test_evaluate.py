@@ -97,7 +97,7 @@ def test_the_report_stands_alone_and_shows_texts_as_text(
 ) -> None:
     _, trained_tokens, model = trained()
     known = tokenizers.read_tokenizer(trained_tokens.tokenizer_file)
-    monkeypatch.setattr("textmill.components.tokenize.train_tokenizer", lambda *_, **__: known)
+    monkeypatch.setattr("textmill.components.token_shards.train_tokenizer", lambda *_, **__: known)
     rows = [
         (f"<script>alert({n})</script> & so on", mood) for n in range(3) for mood in ("neg", "pos")
     ]
