@@ -46,6 +46,12 @@ def reuters() -> Path:
 
 
 @pytest.fixture(scope="session")
+def translations() -> Path:
+    """A folder with what Django says, translated into a hundred languages: `**/*.mo`."""
+    return material("django")
+
+
+@pytest.fixture(scope="session")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small models of every kind and head, made by transformers on torch."""
     from huggingface_models import make

@@ -92,14 +92,20 @@ SENTENCEPIECE: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def sentencepiece(folder: Path, kind: str, vocabulary_size: int = 600, **settings: Any) -> Path:
+def sentencepiece(
+    folder: Path,
+    kind: str,
+    vocabulary_size: int = 600,
+    texts: Sequence[str] = SCRIPTS * 3,
+    **settings: Any,
+) -> Path:
     """Trains a unigram model of SentencePiece as a kind of model has it; returns its file."""
     import sentencepiece as library
 
     name, more = SENTENCEPIECE[kind]
     folder.mkdir(parents=True, exist_ok=True)
     library.SentencePieceTrainer.train(
-        sentence_iterator=iter(SCRIPTS * 3),
+        sentence_iterator=iter(texts),
         model_prefix=str(folder / "trained"),
         vocab_size=vocabulary_size,
         hard_vocab_limit=False,
@@ -111,11 +117,17 @@ def sentencepiece(folder: Path, kind: str, vocabulary_size: int = 600, **setting
     return (folder / "trained.model").rename(folder / name)
 
 
-def unigram(folder: Path, kind: str, **settings: Any) -> Path:
+def unigram(
+    folder: Path,
+    kind: str,
+    vocabulary_size: int = 600,
+    texts: Sequence[str] = SCRIPTS * 3,
+    **settings: Any,
+) -> Path:
     """Makes a folder with a `tokenizer.json` that transformers converts from SentencePiece."""
     import transformers
 
-    sentencepiece(folder, kind)
+    sentencepiece(folder, kind, vocabulary_size, texts)
     classes = {
         "albert": "AlbertTokenizer",
         "xlm-roberta": "XLMRobertaTokenizer",
