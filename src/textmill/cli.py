@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -167,6 +168,76 @@ def export(
         checkpoint, out_dir, max_length=max_length, pair=pair, listener=listener_for(console)
     )
     console.print(f"exported {made}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def deploy(
+    model: Annotated[
+        Path,
+        typer.Argument(metavar="MODEL_DIR", help="The folder that a push wrote: its versions."),
+    ],
+    target: Annotated[str, typer.Option("--target", help="docker, compose, kubernetes or kserve.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where the files go; default: print them.")
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="The model's name in requests; default: the folder's."),
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="LABEL=VERSION", help="A name for a version, stable=2."),
+    ] = None,
+    load: Annotated[
+        str | None,
+        typer.Option(
+            "--versions",
+            help="What to load: latest, all, specific (what has a label), or numbers, 2,3.",
+        ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage",
+            metavar="URI",
+            help="Where a cluster reads it from: pvc://CLAIM/PATH, gs://, s3://, oci://IMAGE.",
+        ),
+    ] = None,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Serve on a GPU.")] = False,
+    cpus: Annotated[
+        int | None,
+        typer.Option("--cpus", help="Cores for the server; default: all, in a cluster 2."),
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option("--server-version", metavar="X.Y.Z", help="Of TensorFlow Serving."),
+    ] = None,
+) -> None:
+    """Write all that it takes to run TensorFlow Serving on a pushed model."""
+    from textmill.serving.deploy import NEXT, deploy_files, write_files
+    from textmill.serving.deployment import SERVER, plan_deployment
+
+    deployment = plan_deployment(
+        model,
+        target=target,
+        name=name,
+        load=load,
+        labels=labels or (),
+        server=server or SERVER,
+        gpu=gpu,
+        cpus=cpus,
+        storage=storage,
+    )
+    if out is None:
+        files = deploy_files(deployment)
+        for file, content in files.items():
+            # A comment in each of these languages, so one file alone can go through a pipe.
+            print(f"# ==> {file}\n{content}" if len(files) > 1 else content, end="")
+        return
+    written = write_files(deployment, out)
+    for file, changed in written.items():
+        print(f"{'wrote' if changed else 'kept '} {out / file}")
+    print("next:", NEXT[deployment.target].format(shlex.quote(str(out / next(iter(written))))))
 
 
 @app.command()
