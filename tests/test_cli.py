@@ -50,7 +50,7 @@ def project(tmp_path: Path) -> Path:
 def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     said = textmill("--help")
     assert said.returncode == 0
-    for command in ("run", "predict", "check", "lineage", "doctor", "new"):
+    for command in ("run", "predict", "check", "deploy", "lineage", "doctor", "new"):
         assert command in said.stdout
     assert "heavy: []" in said.stderr
 

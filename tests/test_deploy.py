@@ -8,6 +8,9 @@ import re
 import shlex
 import subprocess
 import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.resources import files as resources
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +29,7 @@ from textmill.errors import UserError
 from textmill.serving.deploy import deploy_files, write_files
 from textmill.serving.deployment import SERVER, plan_deployment
 
+PAGE = Path(__file__).parents[1] / "docs" / "deploy.md"
 # The newest when it was written, and the oldest with vendor support then.
 KUBERNETES = ("1.33", "1.37")
 
@@ -159,30 +163,44 @@ def test_compose_file_fits_the_compose_specification(base: Path, settings: dict[
     assert bool(devices) == bool(settings)
 
 
+@contextmanager
+def rest_server(answer: Callable[[str, bytes], object]) -> Iterator[int]:
+    """Serves JSON by HTTP and yields the port; `answer` gets a request's path and body."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            said = json.dumps(answer(self.path, body)).encode()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(said)
+
+        do_GET = do_POST  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
 def test_compose_health_check_asks_the_server(base: Path) -> None:
     (check,) = yaml.safe_load(made(base, "compose")["compose.yaml"])["services"].values()
     command = check["healthcheck"]["test"]
     assert command[0] == "CMD"
     state = "LOADING"
 
-    class Server(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            assert self.path == "/v1/models/reviews"
-            body = json.dumps({"model_version_status": [{"version": "3", "state": state}]})
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(body.encode())
+    def status(path: str, _: bytes) -> object:
+        assert path == "/v1/models/reviews"
+        return {"model_version_status": [{"version": "3", "state": state}]}
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Server) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        here = [word.replace("/8501", f"/{server.server_port}") for word in command[1:]]
+    with rest_server(status) as port:
+        here = [word.replace("/8501", f"/{port}") for word in command[1:]]
         assert subprocess.run(here, timeout=10, check=False).returncode == 1
         state = "AVAILABLE"
         assert subprocess.run(here, timeout=10, check=False).returncode == 0
-        server.shutdown()
     closed = subprocess.run(here, timeout=10, check=False, capture_output=True)
     assert closed.returncode == 1
 
@@ -283,6 +301,7 @@ def test_an_image_gets_a_dockerfile(base: Path, target: str, lines: list[str]) -
     [
         ({"target": "kubernets"}, "did you mean --target kubernetes?"),
         ({"labels": ["stable=4"]}, r"no version 4\n.*one of: 1, 2, 3"),
+        ({"labels": ["stable=4"], "load": "all"}, "no version 4"),
         ({"labels": ["stable"]}, "can't be read"),
         ({"labels": ["a/b=1"]}, "can't be read"),
         ({"labels": ["a=1", "a=2"]}, "given twice"),
@@ -328,7 +347,7 @@ def test_a_server_that_is_too_old_is_refused(base: Path) -> None:
     manifest = base / "3" / "assets.extra" / "manifest.json"
     manifest.write_text('{"minimum_server": "2.13"}')
     with pytest.raises(UserError, match=r"(?s)too old for .*/3.*2\.13 or newer"):
-        plan_deployment(base, target="docker", server="2.12.1")
+        plan_deployment(base, target="docker", server="2.9.4")
     assert plan_deployment(base, target="docker", server="2.13.0").tag == "2.13.0"
     # Version 2 says nothing of the kind.
     assert plan_deployment(base, target="docker", server="2.12.1", load="2").tag == "2.12.1"
@@ -397,3 +416,82 @@ def test_command_tells_a_mistake(base: Path) -> None:
     assert said.returncode == 2
     assert "no version 9" in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def page_code() -> dict[str, Any]:
+    """Returns what the Python on the page "Serve it" defines."""
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL):
+        exec(block, names)
+    return names
+
+
+def test_rest_client_of_the_page_asks_by_label() -> None:
+    asked: list[tuple[str, Any]] = []
+    answers = [{"label": "pos", "scores": [0.1, 0.9]}, {"label": "neg", "scores": [0.8, 0.2]}]
+
+    def answer(path: str, body: bytes) -> object:
+        asked.append((path, json.loads(body)))
+        return {"predictions": answers}
+
+    with rest_server(answer) as port:
+        server = f"http://127.0.0.1:{port}"
+        assert page_code()["classify"](["good", "bad"], server=server, label="stable") == answers
+        page_code()["classify"](["good"], server=server)
+    assert asked == [
+        (
+            "/v1/models/reviews/labels/stable:predict",
+            {"instances": [{"text": "good"}, {"text": "bad"}]},
+        ),
+        ("/v1/models/reviews:predict", {"instances": [{"text": "good"}]}),
+    ]
+
+
+def test_grpc_client_of_the_page_speaks_the_servers_protocol() -> None:
+    import grpc
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+    class Service(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
+        def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
+            assert request.model_spec.name == "reviews"
+            assert request.model_spec.version_label == "stable"
+            texts = tf.make_ndarray(request.inputs["text"])
+            assert texts.tolist() == [b"good", "schön".encode()]
+            answer = predict_pb2.PredictResponse()
+            answer.outputs["label"].CopyFrom(tf.make_tensor_proto([b"pos", b"neg"]))
+            answer.outputs["scores"].CopyFrom(tf.make_tensor_proto([[0.25, 0.75], [0.5, 0.5]]))
+            return answer
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Service(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            ask = page_code()["classify_by_grpc"]
+            labels, scores = ask(["good", "schön"], channel, label="stable")
+    finally:
+        server.stop(0).wait()
+    assert labels == ["pos", "neg"]
+    assert scores.tolist() == [[0.25, 0.75], [0.5, 0.5]]
+
+
+def test_pod_of_the_page_fits_the_schema(base: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    pod = yaml.safe_load(block)
+    kubernetes_validate.validate(pod, KUBERNETES[-1], strict=True)
+    claim = documents(made(base, "kubernetes")["kubernetes.yaml"])["PersistentVolumeClaim"]
+    (volume,) = pod["spec"]["volumes"]
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+
+
+def test_commands_of_the_page_run(base: Path, tmp_path: Path) -> None:
+    lines = re.findall(r"^textmill deploy .*$", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert len(lines) > 6
+    for number, line in enumerate(lines):
+        # The steps of the canary share a folder; the others begin anew.
+        out = "canary" if "--label" in line else str(number)
+        words = shlex.split(line.replace("--out deploy", f"--out {out}"))[1:]
+        said = textmill(*words, cwd=tmp_path)
+        assert said.returncode == 0, line + said.stderr
