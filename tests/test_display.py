@@ -32,10 +32,12 @@ def test_long_step_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(display, "PLAIN_INTERVAL", 0.0)
     listener.advanced("train", 30, 120, "epoch 1/4")
     listener.advanced("train", 7, None, "")
+    listener.advanced("train", 0, None, "trying float32")
     listener.warned("train", "the [gate] is low")
     assert out.getvalue().splitlines() == [
         "train:  25% epoch 1/4",
         "train: 7",
+        "train: trying float32",
         "train: warning: the [gate] is low",
     ]
 

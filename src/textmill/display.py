@@ -74,8 +74,8 @@ class Plain:
         """Prints a line if the last one is a while ago."""
         if time.monotonic() - self._said >= PLAIN_INTERVAL:
             self._said = time.monotonic()
-            share = f"{done / total:4.0%}" if total else f"{done:,.0f}"
-            self._print(f"{step}: {share} {note}".rstrip())
+            share = f"{done / total:4.0%} " if total else f"{done:,.0f} " if done else ""
+            self._print(f"{step}: {share}{note}".rstrip())
 
     def warned(self, step: str, text: str) -> None:
         """Prints the warning."""
