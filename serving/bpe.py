@@ -1,8 +1,8 @@
 """Byte-level BPE as a graph of core TensorFlow operations, equal to the `tokenizers` library.
 
-What parts a text into words is a regular expression whose alternatives look at the classes of two
-neighbours at most, so it becomes flags on characters. The merges (Sennrich et al. 2016; Radford et
-al. 2019) go on in all distinct words of a batch at once, the best pair of each word in a step.
+A text is parted into words as `textmill.serving.word_splits` says. The merges (Sennrich et al.
+2016; Radford et al. 2019) go on in all distinct words of a batch at once, the best pair of each
+word in a step.
 """
 
 from __future__ import annotations
@@ -14,15 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textmill.serving.bpe_rules import read_bpe_rules
-from textmill.serving.character_classes import (
-    NUMBER,
-    OTHER,
-    SPACE,
-    character_classes,
-    look_up,
-    paged,
-)
 from textmill.serving.normalizers import normalizer
+from textmill.serving.word_splits import gpt2_words, llama3_words
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -30,14 +23,14 @@ if TYPE_CHECKING:
 # Bytes of a word. Longer words are fewer: together, they would make the table of all words wide.
 SHORT, LONG = 8, 16
 FEW = 600  # words, which go quicker through one loop than through three
-BLANK, APOSTROPHE = ord(" "), ord("'")
 
 
 class BPE:
     """Turns text into token ids inside a TensorFlow graph; see `GraphTokenizer`.
 
     Args:
-        tokenizer_file: A `tokenizer.json` with a BPE model on bytes, as RoBERTa's and GPT-2's.
+        tokenizer_file: A `tokenizer.json` with a BPE model on bytes, as those of RoBERTa, GPT-2,
+            SmolLM, Llama 3 and Qwen 2.
 
     Raises:
         UserError: If the file can't be read, or holds something that can't be done exactly.
@@ -49,9 +42,9 @@ class BPE:
         self._rules = rules = read_bpe_rules(tokenizer_file)
         self._normalize = normalizer(tokenizer_file, rules.normalizers)
         self.vocabulary_size = rules.size
-        table = json.dumps([rules.of_bytes, rules.pairs, rules.merged])
+        whole = [(word.hex(), token) for word, token in rules.whole.items()]
+        table = json.dumps([rules.of_bytes, rules.pairs, rules.merged, whole])
         self.digest = hashlib.sha256(table.encode()).hexdigest()[:16]
-        self._classes = paged(character_classes())
         keys = [left * rules.size + right for left, right in rules.pairs]
         ranks = tf.lookup.KeyValueTensorInitializer(
             tf.constant(keys, tf.int64), tf.range(len(keys))
@@ -60,6 +53,13 @@ class BPE:
         ranks._name = "merges"
         self._ranks = tf.lookup.StaticHashTable(ranks, default_value=len(keys))
         self.tables: Mapping[str, tf.lookup.StaticHashTable] = {"merges": self._ranks}
+        if rules.whole:
+            words = tf.lookup.KeyValueTensorInitializer(
+                tf.constant(list(rules.whole)), tf.constant(list(rules.whole.values()), tf.int32)
+            )
+            words._name = "whole"
+            self._whole = tf.lookup.StaticHashTable(words, default_value=-1)
+            self.tables = {**self.tables, "whole": self._whole}
 
     def pieces(self, text: tf.Tensor, most: int | None = None) -> tf.RaggedTensor:
         """Returns the token ids of each text: [batch] string -> [batch, (tokens)] int32."""
@@ -90,56 +90,24 @@ class BPE:
         return words.with_flat_values(pieces).merge_dims(1, 2)
 
     def _begins(self, code: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
-        """Returns which characters begin a word, [characters] bool.
-
-        GPT-2's expression takes contractions; runs of letters, of numbers and of other characters,
-        each with a blank in front; and white space, where a run of it leaves its last character
-        to the word that follows.
-
-        Args:
-            code: [characters] int32, code points of all texts.
-            row: [characters] int32, the text that each is of.
-        """
-        import tensorflow as tf
-
-        kind = tf.cast(look_up(self._classes, code), tf.int32)
-        if self._rules.digits:
-            # Each digit is a text by itself to the expression.
-            digit = kind == NUMBER
-            row = tf.cumsum(
-                tf.cast((row != _before(row)) | digit | _before(digit, False), tf.int32)
-            )
-        first, last = row != _before(row), row != _behind(row)
-        previous = tf.where(first, -1, _before(kind))
-        following = tf.where(last, -1, _behind(kind))
-        after_blank = ~first & (_before(code) == BLANK)
-        space = kind == SPACE
-        # The last white space before a word leads it, if it is a blank, and else stands apart.
-        lone = (previous == SPACE) & (following >= 0) & (following != SPACE)
-        begin = tf.where(space, (previous != SPACE) | lone, (kind != previous) & ~after_blank)
-        quote = (code == APOSTROPHE) & (previous != OTHER) & ~after_blank & ~last
-
-        def contractions() -> tf.Tensor:
-            one = tf.where(last, 0, _behind(code))
-            two = tf.where(last | _behind(last, True), 0, _behind(_behind(code)))
-            short = quote & _is(one, "stmd")
-            long = quote & (
-                (_is(one, "rv") & (two == ord("e"))) | ((one == ord("l")) & (two == ord("l")))
-            )
-            inside = _before(short | long, False) | _before(_before(long, False), False)
-            after = _before(_before(short, False), False) | _before(
-                _before(_before(long, False), False), False
-            )
-            return ((begin | after) & ~inside) | short | long
-
-        return first | tf.cond(tf.reduce_any(quote), contractions, lambda: begin)
+        """Returns which characters begin a word, [characters] bool."""
+        rules = self._rules
+        if rules.split == "llama3":
+            return llama3_words(code, row, digits=rules.digits)
+        return gpt2_words(code, row, single_digits=rules.digits == 1)
 
     def _merged(self, words: tf.Tensor) -> tf.RaggedTensor:
         """Returns the ids of distinct words: [words] string -> [words, (pieces)] int32."""
         import tensorflow as tf
 
+        ready = None
+        if self._rules.whole:
+            found = self._whole.lookup(words)
+            ready = tf.ragged.boolean_mask(found[:, None], found[:, None] >= 0)
+            words = tf.where(found >= 0, "", words)
         few = tf.size(words) < FEW
-        return tf.cond(few, lambda: self._merge(words), lambda: self._by_length(words))
+        made = tf.cond(few, lambda: self._merge(words), lambda: self._by_length(words))
+        return made if ready is None else tf.concat([ready, made], 1)
 
     def _by_length(self, words: tf.Tensor) -> tf.RaggedTensor:
         import tensorflow as tf
@@ -207,28 +175,8 @@ class BPE:
         return tf.ragged.boolean_mask(dense, dense >= 0)
 
 
-def _before(values: tf.Tensor, fill: int | bool = -1) -> tf.Tensor:
-    """Returns the value of each one's predecessor, [n] -> [n]."""
-    import tensorflow as tf
-
-    return tf.concat([tf.fill([tf.minimum(1, tf.size(values))], fill), values[:-1]], 0)
-
-
-def _behind(values: tf.Tensor, fill: int | bool = -1) -> tf.Tensor:
-    """Returns the value of each one's successor, [n] -> [n]."""
-    import tensorflow as tf
-
-    return tf.concat([values[1:], tf.fill([tf.minimum(1, tf.size(values))], fill)], 0)
-
-
 def _shifted(values: tf.Tensor, fill: int) -> tf.Tensor:
     """Returns the values each one column to the left, [words, width] -> [words, width]."""
     import tensorflow as tf
 
     return tf.pad(values[:, 1:], [[0, 0], [0, 1]], constant_values=fill)
-
-
-def _is(code: tf.Tensor, characters: str) -> tf.Tensor:
-    import tensorflow as tf
-
-    return tf.reduce_any(code[:, None] == tf.constant([[ord(c) for c in characters]]), 1)

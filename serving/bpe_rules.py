@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from textmill.serving.tokenizer_rules import check_added, inexact, read_spec
+
+# The expressions of Llama 3 and Qwen 2 -> most digits in a word.
+LLAMA3 = {
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
+    + numbers
+    + r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": most
+    for numbers, most in ((r"\p{N}{1,3}", 3), (r"\p{N}", 1))
+}
 
 
 class BpeRules(NamedTuple):
@@ -16,17 +24,21 @@ class BpeRules(NamedTuple):
         pairs: Two ids that merge, the best ones first.
         merged: What each pair becomes.
         size: One more than the largest id.
+        whole: Words that are a token whatever the merges make of them: their bytes -> the token.
         prefix_space: Whether a text that begins otherwise gets a space in front.
-        digits: Whether each digit stands alone.
-        normalizers: Steps of the normalizer, as the file has them: none, or Lowercase.
+        split: Whose expression parts a text into words.
+        digits: Most digits in a word; 0 for any number.
+        normalizers: Steps of the normalizer, as the file has them: none, Lowercase or NFC.
     """
 
     of_bytes: list[int]
     pairs: list[tuple[int, int]]
     merged: list[int]
     size: int
+    whole: dict[bytes, int]
     prefix_space: bool
-    digits: bool
+    split: Literal["gpt2", "llama3"]
+    digits: int
     normalizers: list[dict[str, Any]]
 
     @property
@@ -61,20 +73,22 @@ def read_bpe_rules(tokenizer_file: Path) -> BpeRules:
     model = spec["model"]
     check_added(tokenizer_file, spec)
     normalizer = spec["normalizer"]
-    if normalizer is not None and normalizer["type"] != "Lowercase":
+    if normalizer is not None and normalizer["type"] not in ("Lowercase", "NFC"):
         raise inexact(
-            tokenizer_file, "normalizer", "none or Lowercase, before byte-level BPE", normalizer
+            tokenizer_file,
+            "normalizer",
+            "none, Lowercase or NFC, before byte-level BPE",
+            normalizer,
         )
     for key in (
         "dropout",
         "continuing_subword_prefix",
         "end_of_word_suffix",
         "byte_fallback",
-        "ignore_merges",
     ):
         if model.get(key):
             raise inexact(tokenizer_file, "model", f"no {key}", model[key])
-    prefix_space, digits = _splitter(tokenizer_file, spec["pre_tokenizer"])
+    prefix_space, split, digits = _splitter(tokenizer_file, spec["pre_tokenizer"])
     ids: dict[str, int] = model["vocab"]
     lost = ids.get(model.get("unk_token") or "", -1)
     of_bytes = [ids.get(character, lost) for character in byte_alphabet()]
@@ -91,7 +105,9 @@ def read_bpe_rules(tokenizer_file: Path) -> BpeRules:
         pairs=ranked,
         merged=[merges[pair][1] for pair in ranked],
         size=1 + max(ids.values()),
+        whole=_whole(model) if model.get("ignore_merges") else {},
         prefix_space=prefix_space,
+        split=split,
         digits=digits,
         normalizers=[] if normalizer is None else [normalizer],
     )
@@ -102,16 +118,37 @@ def _pair(merge: Any) -> tuple[str, str]:
     return left, right
 
 
-def _splitter(tokenizer_file: Path, spec: Any) -> tuple[bool, bool]:
-    """Returns whether a space is put in front, and whether digits stand alone."""
+def _whole(model: dict[str, Any]) -> dict[bytes, int]:
+    """Returns the words of the vocabulary that merges do not lead to: their bytes -> the token."""
+    from tokenizers import models
+
+    merges = [_pair(merge) for merge in model["merges"]]
+    merging = models.BPE(vocab=model["vocab"], merges=merges, unk_token=model.get("unk_token"))
+    bytes_of = {character: byte for byte, character in enumerate(byte_alphabet())}
+    return {
+        bytes(bytes_of[character] for character in word): token
+        for word, token in model["vocab"].items()
+        if bytes_of.keys() >= set(word) and [t.id for t in merging.tokenize(word)] != [token]
+    }
+
+
+def _splitter(tokenizer_file: Path, spec: Any) -> tuple[bool, Literal["gpt2", "llama3"], int]:
+    """Returns whether a space is put in front, whose expression splits, and most digits a word."""
     parts = spec["pretokenizers"] if spec and spec["type"] == "Sequence" else [spec]
     kinds = [part and part["type"] for part in parts]
     last = parts[-1]
     if kinds == ["ByteLevel"] and last["use_regex"]:
-        return last["add_prefix_space"], False
+        return last["add_prefix_space"], "gpt2", 0
     single = kinds == ["Digits", "ByteLevel"] and parts[0]["individual_digits"]
     if single and last["use_regex"] and not last["add_prefix_space"]:
-        return False, True
+        return False, "gpt2", 1
+    if kinds == ["Split", "ByteLevel"] and not (last["use_regex"] or last["add_prefix_space"]):
+        digits = LLAMA3.get(parts[0]["pattern"].get("Regex", ""))
+        if digits and parts[0]["behavior"] == "Isolated" and not parts[0]["invert"]:
+            return False, "llama3", digits
     raise inexact(
-        tokenizer_file, "pre-tokenizer", "ByteLevel with its regular expression, as RoBERTa's", spec
+        tokenizer_file,
+        "pre-tokenizer",
+        "ByteLevel with its own regular expression or that of Llama 3 or Qwen 2",
+        spec,
     )

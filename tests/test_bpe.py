@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,19 +15,29 @@ from tokenizers import Tokenizer
 from textmill.errors import UserError
 from textmill.serving.graph_tokenizer import graph_tokenizer
 from tiny_models import SCRIPTS
-from tiny_tokenizers import Ids, bpe, graph, library
+from tiny_tokenizers import LLAMA3, Ids, bpe, graph, library
 
 # Where words part: contractions, white space of every kind, digits, marks, what is unassigned.
 AWKWARD = list(
     "'strevmldSTL aZ09 \t\n\x0b\x1c\x85\xa0\u2028\u3000\x00\ufffd\u200b.,#!²½Ⅳ٣中가\u0301é’"
     "\u180e\ufeff\U0001f3fd\U000e0100\U000f0000\U00050000\U0001d7d8"
 )
-PARTS = ["'s", "'ll", " 're", "''", "'ve", "  ", "\n\n", " \n", "\u00a0'd", "<s>", "</s>", "12345"]
+PARTS = [
+    "'s", "'ll", " 're", "''", "'ve", "  ", "\n\n", " \n", "\u00a0'd", "<s>", "</s>", "12345",
+    "'S", "'\u017f", "'Ll", "'rE", "!a", " !a", "\ta", "!\n", "!\n \n", "\r\n", ".\r\n  b", "!!a",
+    " \n  ",
+]  # fmt: skip
 TEXT = st.lists(
     st.one_of(st.characters(codec="utf-8"), st.sampled_from(AWKWARD), st.sampled_from(PARTS)),
     max_size=30,
 ).map("".join)
-KINDS = {"roberta": {}, "prefixed": {"prefix_space": True}, "digits": {"digits": True}}
+KINDS: dict[str, dict[str, Any]] = {
+    "roberta": {},
+    "prefixed": {"prefix_space": True},
+    "digits": {"digits": True},
+    "llama3": {"expression": LLAMA3},
+    "qwen2": {"expression": LLAMA3.replace("{1,3}", ""), "composed": True},
+}
 EDGES = [
     "it's we're I'll 's 'sky ''s a's's '' 'S don't  'x 'll 'l 'r' 're 'v",
     "\n\na\n b \n",
@@ -35,6 +46,8 @@ EDGES = [
     "a\u00a0b\u2003c\u3000 d'\u00a0's",
     "'s", "'l", "l'", "'", " ", "1'll2",
     "y" * 300,
+    "!\n\n  a\n!\n \n!a\n", " \n 's'S!'s\t's'sky'LLx''ll", "\n", " \n", "a\n", "1234567 12 1'2\n3",
+    "!!\r\n",
 ]  # fmt: skip
 
 
@@ -122,10 +135,35 @@ def test_a_byte_without_a_token_is_dropped_or_unknown_as_the_library_has_it(tmp_
         assert [r[:3] for r in graph(file, 3)(texts)] == [r[:3] for r in library(made, texts)]
 
 
+def test_a_whole_word_is_a_token_where_merges_would_not_make_it_one(tmp_path: Path) -> None:
+    file = tmp_path / "tokenizer.json"
+    bpe(file, expression=LLAMA3, ignore_merges=True)
+    spec = json.loads(file.read_text())
+    spec["model"]["vocab"] |= {"Ġdozen": 600, "zzzz": 601, "ä½łå¥½": 602}
+    file.write_text(json.dumps(spec))
+    made = Tokenizer.from_file(str(file))
+    texts = ["zzzz", "a dozen dogs, dozens of zzzzz", "你好", "", "dozen", *SCRIPTS]
+    wanted = library(made, texts)
+    assert {600, 601, 602} <= {token for row in wanted for token in row}
+    assert graph(file)(texts) == wanted
+    spec["model"]["ignore_merges"] = False
+    file.write_text(json.dumps(spec))
+    assert graph(file)(texts) == library(Tokenizer.from_file(str(file)), texts) != wanted
+
+
+def split(expression: str, behavior: str = "Isolated") -> dict[str, Any]:
+    bytes_ = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
+    part = {"type": "Split", "pattern": {"Regex": expression}, "behavior": behavior}
+    both = [part | {"invert": False}, bytes_ | {"trim_offsets": True}]
+    return {"type": "Sequence", "pretokenizers": both}
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"normalizer": {"type": "NFC"}}, "normalizer"),
+        ({"normalizer": {"type": "NFKC"}}, "normalizer"),
+        ({"pre_tokenizer": split(r"\w+|\W+")}, "(?s)pre-tokenizer.*Llama 3"),
+        ({"pre_tokenizer": split(LLAMA3, behavior="Removed")}, "pre-tokenizer"),
         ({"pre_tokenizer": {"type": "WhitespaceSplit"}}, "pre-tokenizer"),
         ({"pre_tokenizer": None}, "pre-tokenizer"),
         ({"model": {"dropout": 0.1}}, "(?s)this model.*dropout"),

@@ -15,7 +15,7 @@ from textmill.models.preset import Preset
 from textmill.models.token_ids import TokenIds
 from textmill.models.tokenizer import load_tokenizer, read_tokenizer
 from textmill.models.tokenizer_training import train_tokenizer
-from tiny_tokenizers import bpe, graph, library, unigram
+from tiny_tokenizers import LLAMA3, bpe, graph, library, unigram
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +50,7 @@ def test_the_lines_are_many_and_of_many_scripts(lines: list[str]) -> None:
         "WordPiece, uncased",
         "byte-level BPE as RoBERTa's",
         "byte-level BPE as SmolLM's",
+        "byte-level BPE as Llama 3's",
         "unigram of albert",
         "unigram of xlm-roberta",
         "unigram of deberta-v2",
@@ -81,7 +82,14 @@ def save(kind: str, file: Path, lines: list[str], minilm: Path) -> None:
     elif kind.startswith("WordPiece"):
         train_tokenizer(some, 8000, lowercase="uncased" in kind).save(str(file))
     elif kind.startswith("byte-level BPE"):
-        bpe(file, digits="SmolLM" in kind, texts=some, vocabulary_size=8000)
+        expression = LLAMA3 if "Llama" in kind else None
+        bpe(
+            file,
+            digits="SmolLM" in kind,
+            expression=expression,
+            texts=some,
+            vocabulary_size=8000,
+        )
     elif kind == "unigram, new":
         train_tokenizer(some, 2000, kind="unigram").save(str(file))
     else:

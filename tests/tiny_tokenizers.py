@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from textmill.serving.graph_tokenizer import graph_tokenizer
 from tiny_models import SCRIPTS, load_tokenizer
@@ -26,6 +26,7 @@ def bpe(
     prefix_space: bool = False,
     digits: bool = False,
     expression: str | None = None,
+    composed: bool = False,
     texts: Sequence[str] = SCRIPTS,
     vocabulary_size: int = 500,
     **settings: Any,
@@ -40,6 +41,8 @@ def bpe(
         ]
     if digits:
         parts.insert(0, pre_tokenizers.Digits(individual_digits=True))
+    if composed:
+        made.normalizer = normalizers.NFC()
     made.pre_tokenizer = pre_tokenizers.Sequence(parts) if len(parts) > 1 else parts[0]
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size,
