@@ -11,9 +11,11 @@ from textmill.components.golden import golden
 from textmill.components.train import ABOUT
 from textmill.frame import read_frame
 from textmill.models import text_classification
+from textmill.models.serving_weights import serving_weights
 from textmill.models.task import Task, logits_of
 from textmill.quiet import import_tensorflow
 from textmill.serving import savedmodel
+from textmill.serving.encoder import Encoder
 from textmill.serving.framing import Framing
 from textmill.serving.graph_tokenizer import graph_tokenizer
 from textmill.serving.heads import Head
@@ -48,6 +50,8 @@ def export(
 
     The graph holds the cleaning that the training texts went through, tokenization, the network and
     what makes answers of its logits; the signatures are those of `textmill.serving.heads.forms`.
+    An encoder of BERT's kind becomes a graph of ours, `textmill.serving.encoder`; of any other the
+    graph is that of Keras.
     `assets.extra/manifest.json` holds the task, the labels, the maximum length, how texts are
     cleaned, where it all came from, the operations and the size of the weights, and golden rows.
 
@@ -71,11 +75,13 @@ def export(
     network = task.load(model.path)
     rules = Cleaning(**about["cleaning"])
     frame = read_frame(model.tokenizer_file)
+    weights = serving_weights(network, pair=about["pair"])
+    encoder = Encoder(weights) if weights else None
     savedmodel.write(
         out.path,
         clean=lambda texts: clean_graph(texts, rules),
-        logits=lambda *rows: logits_of(network, *rows),
-        variables=[variable.value for variable in network.weights],
+        logits=encoder or (lambda *rows: logits_of(network, *rows)),
+        variables=encoder.variables if encoder else [v.value for v in network.weights],
         tokenizer=graph_tokenizer(model.tokenizer_file),
         framing=Framing(frame, about["max_length"], about["overlap"], about["windows"]),
         head=Head(
