@@ -152,8 +152,7 @@ class _Block:
         found = tf.matmul(shares, value)
         if not first_only:
             found = tf.gather(tf.reshape(found, [-1, self.size]), every.joined)
-        # As many rows as `x` has, said so that TensorFlow sees it and fuses the sum.
-        found = tf.reshape(found, tf.stack([tf.shape(x)[0], self.width]))
+        found = tf.reshape(found, [-1, self.width])
         x = self.attend_norm(tf.cast(self.attend(found), tf.float32) + x)
         return self.feed_norm(tf.cast(self.narrow(self.widen(x)), tf.float32) + x)
 

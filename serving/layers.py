@@ -39,28 +39,19 @@ def dense(store: Store, weights: Dense, activation: Activation | None = None) ->
 def norm(store: Store, weights: Norm, epsilon: float) -> Layer:
     """Returns a layer norm, float32 [rows, width] to the same.
 
-    A batch norm over an image a row high, which is the form that TensorFlow knows a layer norm by
-    and makes one pass of.
+    TensorFlow could make one oneDNN operation of it, were it written as a batch norm. That is 5 %
+    quicker for thousands of tokens and 20 % slower for a dozen, because it wakes threads three
+    times; and a batch norm of this form runs on few other devices.
 
     Source: https://arxiv.org/abs/1607.06450.
     """
     import tensorflow as tf
 
     scale, offset = store.vector(weights.scale), store.vector(weights.offset)
-    width = len(weights.scale)
 
     def layer(x: tf.Tensor) -> tf.Tensor:
-        rows = tf.shape(x)[0]
-        image = tf.raw_ops.FusedBatchNormV3(
-            x=tf.reshape(x, [1, rows, width, 1]),
-            scale=tf.ones([rows]),
-            offset=tf.zeros([rows]),
-            mean=[],
-            variance=[],
-            epsilon=epsilon,
-            data_format="NCHW",
-            is_training=True,
-        )[0]
-        return tf.reshape(image, [rows, width]) * scale + offset
+        apart = x - tf.reduce_mean(x, -1, keepdims=True)
+        variance = tf.reduce_mean(tf.square(apart), -1, keepdims=True)
+        return apart * (tf.math.rsqrt(variance + epsilon) * scale) + offset
 
     return layer
