@@ -50,7 +50,11 @@ def check_contract(model_dir: Path) -> list[Row]:
     )
     manifest = read_manifest(folder)
     # What is not ours is taken for a classifier.
-    wanted = forms(manifest.get("kind", "one"), pair=manifest.get("pair", False))
+    wanted = forms(
+        manifest.get("kind", "one"),
+        pair=manifest.get("pair", False),
+        more=manifest.get("more_signatures", ()),
+    )
     if not metas:
         rest = (*(f"signature {name}" for name in wanted), *REST)
         return rows + [Row(rule, "skipped", "there is no graph to look at", "") for rule in rest]

@@ -17,9 +17,11 @@ HIDDEN = -1e9  # added to the attention of what is behind the end of a row
 class Layout(NamedTuple):
     """Where the tokens of a batch are, without padding and with it.
 
+    `time` is the most tokens that a row has.
+
     Attributes:
         rows: int32 [tokens], of which row a token is.
-        places: int32 [tokens], its place in the row.
+        places: int32 [tokens], its place in the row, padding counted.
         firsts: int32 [rows], the first token of each row.
         split: int32 [3, rows, heads, time], where a head's share of a query, key or value lies
             among those of all tokens; behind the end of a row it is that of some other token.
@@ -73,8 +75,7 @@ class Encoder:
 
         Args:
             token_ids: int32 [rows, time].
-            padding_mask: bool [rows, time], true where there is a token: in each row from the
-                first place on, without a gap, and one token at least.
+            padding_mask: bool [rows, time], true where there is a token; each row has one at least.
             segment_ids: int32 [rows, time], 1 in the second of two texts.
 
         Returns:
@@ -166,21 +167,24 @@ def layout(padding_mask: tf.Tensor, heads: int) -> Layout:
     """
     import tensorflow as tf
 
-    count, time = tf.shape(padding_mask)[0], tf.shape(padding_mask)[1]
+    width = tf.shape(padding_mask)[1]
     lengths = tf.reduce_sum(tf.cast(padding_mask, tf.int32), 1)
-    ends = tf.cumsum(lengths)
-    firsts = ends - lengths
+    time = tf.reduce_max(tf.concat([lengths, [1]], 0))
+    firsts = tf.cumsum(lengths, exclusive=True)
     flat = tf.cast(tf.where(tf.reshape(padding_mask, [-1]))[:, 0], tf.int32)
-    rows, places = flat // time, flat % time
+    rows = flat // width
+    count = tf.size(flat)
+    order = tf.range(time)
     # What is behind the last token of all is read from it.
-    near = tf.minimum(firsts[:, None] + tf.range(time), tf.size(flat) - 1)
+    near = tf.minimum(firsts[:, None] + order, count - 1)
     shares = tf.reshape(tf.range(3 * heads), [3, 1, heads, 1])
+    inside = tf.range(count) - tf.gather(firsts, rows)
     head = tf.range(heads)
     return Layout(
         rows,
-        places,
+        flat % width,
         firsts,
         near[:, None, :] * (3 * heads) + shares,
-        ((rows * heads)[:, None] + head) * time + places[:, None],
-        tf.where(tf.reshape(padding_mask, tf.stack([count, 1, 1, time])), 0.0, HIDDEN),
+        ((rows * heads)[:, None] + head) * time + inside[:, None],
+        tf.where(order < lengths[:, None], 0.0, HIDDEN)[:, None, None, :],
     )

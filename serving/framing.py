@@ -107,7 +107,7 @@ def rows_of(pieces: tf.RaggedTensor, framing: Framing, pair: tf.RaggedTensor | N
     return Rows(
         token_ids,
         tf.sequence_mask(lengths, longest),
-        _segments(token_ids, frame.separator if pair is not None else None),
+        segments(token_ids, frame.separator if pair is not None else None),
         texts,
         firsts,
     )
@@ -119,7 +119,16 @@ def _part(pieces: tf.RaggedTensor, begins: tf.Tensor, sizes: tf.Tensor) -> tf.Ra
     return tf.gather(pieces.flat_values, tf.ragged.range(begins, begins + sizes))
 
 
-def _segments(token_ids: tf.Tensor, separator: int | None) -> tf.Tensor:
+def segments(token_ids: tf.Tensor, separator: int | None) -> tf.Tensor:
+    """Returns the segments of tokens: 1 in the second of two texts.
+
+    Args:
+        token_ids: int32 [rows, time].
+        separator: What is behind the first text; None where segments tell nothing.
+
+    Returns:
+        int32 [rows, time].
+    """
     import tensorflow as tf
 
     if separator is None:

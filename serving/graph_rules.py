@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from textmill.serving import savedmodel
-from textmill.serving.heads import Form
+from textmill.serving.heads import TOKENS, Form
 from textmill.serving.rows import Row, judge
 
 FOREIGN = re.compile(r"Xla|.*PyFunc|.*>|.*Wordpiece|RegexSplitWithOffsets|SentencepieceTokenize")
@@ -88,13 +88,13 @@ def batch(meta: Any) -> Row:
 
 
 def raw_text(meta: Any) -> Row:
-    """Judges whether all that a client sends is text."""
+    """Judges whether all that a client sends is text, unless it asks for `tokens`."""
     from tensorflow.dtypes import string
 
     numeric = [
         f"{name}: {key} is {_shape(info)}"
         for name, signature in sorted(meta.signature_def.items())
-        if not name.startswith("__")
+        if not name.startswith("__") and name != TOKENS
         for key, info in sorted(signature.inputs.items())
         if info.dtype != string.as_datatype_enum
     ]

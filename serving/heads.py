@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from textmill.artifact import LabelKind
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
     Tensors = dict[str, tf.Tensor]
 
+TOKENS = "tokens"  # a signature, for those who make token ids themselves
 PREDICT = "tensorflow/serving/predict"
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 
@@ -40,17 +42,30 @@ class Form(NamedTuple):
     outputs: dict[str, str]
 
 
-def forms(kind: LabelKind, *, pair: bool = False) -> dict[str, Form]:
+def forms(kind: LabelKind, *, pair: bool = False, more: Collection[str] = ()) -> dict[str, Form]:
     """Returns the signatures that a model of this kind has.
 
     Args:
         kind: What its labels are.
         pair: Whether it takes two texts.
+        more: Which it has beyond those that every model has: `TOKENS`.
 
     Example:
-        >>> list(forms("number"))
-        ['serving_default', 'regress']
+        >>> list(forms("number", more=["tokens"]))
+        ['serving_default', 'regress', 'tokens']
     """
+    every = _every(kind, pair=pair)
+    if TOKENS in more:
+        ids = dict.fromkeys(("token_ids", "padding_mask"), "int32 [batch, time]")
+        outputs = every["serving_default"].outputs
+        if kind == "spans":
+            tags = {"label": "string [batch, time]", "score": "float [batch, time]"}
+            outputs = {"scores": "float [batch, time, tags]"} | tags
+        every[TOKENS] = Form(PREDICT, ids, outputs)
+    return every
+
+
+def _every(kind: LabelKind, *, pair: bool) -> dict[str, Form]:
     text = {"text": "string [batch]"} | ({"text_pair": "string [batch]"} if pair else {})
     example = {"inputs": "string [batch]"}
     if kind == "spans":
@@ -82,6 +97,30 @@ def pooled(logits: tf.Tensor, texts: tf.Tensor, count: tf.Tensor, head: Head) ->
 
     join = tf.math.unsorted_segment_max if head.kind == "many" else tf.math.unsorted_segment_mean
     return join(logits, texts, count)
+
+
+def answer_tags(logits: tf.Tensor, mask: tf.Tensor, head: Head) -> Tensors:
+    """Returns the outputs of `tokens` for spans: a tag for each token.
+
+    Args:
+        logits: float32 [batch, time, tags].
+        mask: bool [batch, time], true where there is a token.
+        head: Names of the tags.
+
+    Returns:
+        `scores` of all tags, and the likeliest one's name, `label`, and its `score`; 0 and "" where
+        there is no token.
+    """
+    import tensorflow as tf
+
+    logits = tf.ensure_shape(logits, [None, None, len(head.labels)])
+    scores = tf.nn.softmax(logits) * tf.cast(mask, tf.float32)[..., None]
+    names = tf.gather(tf.constant(head.labels), tf.argmax(scores, -1))
+    return {
+        "scores": scores,
+        "label": tf.where(mask, names, ""),
+        "score": tf.reduce_max(scores, -1),
+    }
 
 
 def answer(logits: tf.Tensor, head: Head) -> Tensors:

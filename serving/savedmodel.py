@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from textmill.quiet import import_tensorflow
 from textmill.serving import heads
-from textmill.serving.framing import Framing, rows_of
+from textmill.serving.framing import Framing, rows_of, segments
 from textmill.serving.graph_tokenizer import GraphTokenizer
-from textmill.serving.heads import PREDICT, Head, as_method, forms, pooled
+from textmill.serving.heads import PREDICT, TOKENS, Head, as_method, forms, pooled
 from textmill.serving.tagging import tagged
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TAG = "serve"
 TEXT, PAIR = "text", "text_pair"  # inputs, and features of a tf.train.Example
+MORE = (TOKENS,)  # signatures beyond those of every model, which `describe` lists
 CAPTURE = "_user_specified_name"  # of a captured tensor it is the tensor's id in this process
 
 
@@ -38,6 +39,8 @@ def write(
 
     Its signatures are those that `textmill.serving.heads.forms` names, the batch free in each. A
     signature that takes serialized `tf.train.Example` reads their features `text` and `text_pair`.
+    `tokens` takes rows that are ready for the model, special tokens and all; one row, one answer,
+    whatever windows texts get.
 
     Rows are padded to the longest of their batch. Equal models give equal bytes: names of functions
     count up over the life of a process, and a fingerprint is drawn at random, so the first are
@@ -82,16 +85,30 @@ def write(
         parsed = tf.io.parse_example(inputs, features)
         return as_method(answered(*(parsed[name] for name in names)), head)
 
+    separator = framing.frame.separator if pair else None
+    ids = [tf.TensorSpec([None, None], tf.int32, name=n) for n in ("token_ids", "padding_mask")]
+
+    def of_tokens(token_ids: tf.Tensor, padding_mask: tf.Tensor) -> dict[str, tf.Tensor]:
+        mask = padding_mask > 0
+        # The graph counts on a token in each row: of an empty one, its first place.
+        empty = ~tf.reduce_any(mask, 1, keepdims=True)
+        kept = mask | (empty & (tf.range(tf.shape(mask)[1]) == 0))
+        found = logits(token_ids, kept, segments(token_ids, separator))
+        if head.kind == "spans":
+            return heads.answer_tags(found, mask, head)
+        return heads.answer(found, head)
+
     served = tf.Module(name="served")
     served.weights = list(variables)
     served.tables = dict(tokenizer.tables)
-    wanted = forms(head.kind, pair=pair)
+    wanted = forms(head.kind, pair=pair, more=MORE)
     signatures = {
         name: tf.function(of_examples, input_signature=[examples], autograph=False)
         if form.method != PREDICT
         else answered
         for name, form in wanted.items()
     }
+    signatures[TOKENS] = tf.function(of_tokens, input_signature=ids, autograph=False)
     tf.saved_model.save(served, str(folder), signatures=signatures)
     _finish(folder, tokenizer.digest, {name: form.method for name, form in wanted.items()})
     (folder / "fingerprint.pb").unlink(missing_ok=True)
@@ -119,7 +136,12 @@ def operations(graph: Any) -> list[str]:
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """Returns what the manifest says about the graph: operation types, and size of the weights."""
+    """Returns what the manifest says about the graph.
+
+    Returns:
+        `operations`, their types; `parameters`, the size of the weights; and `more_signatures`,
+        those that not every model has.
+    """
     from tensorflow.dtypes import as_dtype
 
     (meta,) = read(folder).meta_graphs
@@ -130,6 +152,7 @@ def describe(folder: Path) -> dict[str, Any]:
     ]
     counts = [math.prod(d.size for d in w.shape.dim) for w in weights]
     return {
+        "more_signatures": [name for name in MORE if name in meta.signature_def],
         "operations": operations(meta.graph_def),
         "parameters": {
             "count": sum(counts),

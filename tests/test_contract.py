@@ -53,7 +53,7 @@ def found(rows: list[Row], rule: str) -> str:
 def test_a_good_model_passes_every_rule(model: Path) -> None:
     rows = check_contract(model)
     assert status(rows, "passed") == [row.rule for row in rows]
-    assert len(rows) == 12
+    assert len(rows) == 13
     assert "XLA disabled" in found(rows, "loads and runs")
 
 
@@ -244,7 +244,7 @@ def test_a_broken_file_is_rows_not_a_traceback(model: Path) -> None:
     (model / "saved_model.pb").write_bytes(b"\xff" * 50)
     rows = check_contract(model)
     assert status(rows, "failed") == ["meta graph"]
-    assert len(rows) == 12
+    assert len(rows) == 13
 
 
 @pytest.mark.parametrize("make", ["missing", "empty", "file"])
