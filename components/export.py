@@ -13,9 +13,11 @@ from textmill.frame import read_frame
 from textmill.models import text_classification
 from textmill.models.serving_weights import serving_weights
 from textmill.models.task import Task, logits_of
+from textmill.models.tokenizer import read_tokenizer
 from textmill.quiet import import_tensorflow
 from textmill.serving import savedmodel
 from textmill.serving.encoder import Encoder
+from textmill.serving.explain import Explainer
 from textmill.serving.framing import Framing
 from textmill.serving.graph_tokenizer import graph_tokenizer
 from textmill.serving.heads import Head
@@ -77,20 +79,26 @@ def export(
     frame = read_frame(model.tokenizer_file)
     weights = serving_weights(network, pair=about["pair"])
     encoder = Encoder(weights) if weights else None
+    framing = Framing(frame, about["max_length"], about["overlap"], about["windows"])
+    head = Head(
+        about["kind"],
+        tuple(about["labels"]),
+        tuple(about.get("thresholds", ())),
+        about["separator"],
+    )
+    explain = None
+    if encoder and head.kind != "spans":
+        explain = Explainer(encoder, head, framing, _tokens(model))
     savedmodel.write(
         out.path,
         clean=lambda texts: clean_graph(texts, rules),
         logits=encoder or (lambda *rows: logits_of(network, *rows)),
         variables=encoder.variables if encoder else [v.value for v in network.weights],
         tokenizer=graph_tokenizer(model.tokenizer_file),
-        framing=Framing(frame, about["max_length"], about["overlap"], about["windows"]),
-        head=Head(
-            about["kind"],
-            tuple(about["labels"]),
-            tuple(about.get("thresholds", ())),
-            about["separator"],
-        ),
+        framing=framing,
+        head=head,
         pair=about["pair"],
+        explain=explain,
     )
     texts = _texts(examples, pair=about["pair"])
     manifest = {
@@ -104,6 +112,15 @@ def export(
         "golden": golden(task, network, model, texts, rules),
     }
     write_json(out.path / "assets.extra" / "manifest.json", manifest)
+
+
+def _tokens(model: Model) -> list[str]:
+    """Returns the tokens in the order of their ids, "" for an id that no token has."""
+    ids: dict[str, int] = read_tokenizer(model.tokenizer_file).get_vocab()
+    found = [""] * (max(ids.values()) + 1)
+    for token, i in ids.items():
+        found[i] = token
+    return found
 
 
 def _texts(examples: Examples | None, *, pair: bool) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     Tensors = dict[str, tf.Tensor]
 
 TOKENS = "tokens"  # a signature, for those who make token ids themselves
+EXPLAIN = "explain"  # a signature: what each token adds to a score
 PREDICT = "tensorflow/serving/predict"
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 
@@ -48,7 +49,7 @@ def forms(kind: LabelKind, *, pair: bool = False, more: Collection[str] = ()) ->
     Args:
         kind: What its labels are.
         pair: Whether it takes two texts.
-        more: Which it has beyond those that every model has: `TOKENS`.
+        more: Which it has beyond those that every model has: `TOKENS` and `EXPLAIN`.
 
     Example:
         >>> list(forms("number", more=["tokens"]))
@@ -62,6 +63,14 @@ def forms(kind: LabelKind, *, pair: bool = False, more: Collection[str] = ()) ->
             tags = {"label": "string [batch, time]", "score": "float [batch, time]"}
             outputs = {"scores": "float [batch, time, tags]"} | tags
         every[TOKENS] = Form(PREDICT, ids, outputs)
+    if EXPLAIN in more:
+        outputs = {"tokens": "string [batch, time]", "contributions": "float [batch, time]"}
+        outputs |= {"difference": "float [batch]"}
+        if kind == "number":
+            outputs |= {"value": "float [batch]"}
+        else:
+            outputs |= {"score": "float [batch]", "label": "string [batch]"}
+        every[EXPLAIN] = Form(PREDICT, every["serving_default"].inputs, outputs)
     return every
 
 

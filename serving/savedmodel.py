@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from textmill.quiet import import_tensorflow
 from textmill.serving import heads
-from textmill.serving.framing import Framing, rows_of, segments
+from textmill.serving.framing import Framing, Rows, rows_of, segments
 from textmill.serving.graph_tokenizer import GraphTokenizer
-from textmill.serving.heads import PREDICT, TOKENS, Head, as_method, forms, pooled
+from textmill.serving.heads import EXPLAIN, PREDICT, TOKENS, Head, as_method, forms, pooled
 from textmill.serving.tagging import tagged
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TAG = "serve"
 TEXT, PAIR = "text", "text_pair"  # inputs, and features of a tf.train.Example
-MORE = (TOKENS,)  # signatures beyond those of every model, which `describe` lists
+MORE = (TOKENS, EXPLAIN)  # signatures beyond those of every model, which `describe` lists
 CAPTURE = "_user_specified_name"  # of a captured tensor it is the tensor's id in this process
 
 
@@ -34,6 +34,7 @@ def write(
     framing: Framing,
     head: Head,
     pair: bool = False,
+    explain: Callable[[Rows], dict[str, tf.Tensor]] | None = None,
 ) -> None:
     """Writes a SavedModel with cleaning and tokenization inside and every weight once.
 
@@ -59,6 +60,8 @@ def write(
         framing: How rows are made of them.
         head: What the logits mean.
         pair: Whether the model takes two texts.
+        explain: Makes the outputs of `explain` from a row of each text, the first of its windows;
+            None: there is no such signature.
     """
     import tensorflow as tf
 
@@ -66,12 +69,14 @@ def write(
     specs = [tf.TensorSpec([None], tf.string, name=name) for name in names]
     examples = tf.TensorSpec([None], tf.string, name="inputs")
 
+    def framed(texts: Sequence[tf.Tensor], framing: Framing) -> Rows:
+        pieces = [tokenizer.pieces(clean(text), framing.most) for text in texts]
+        return rows_of(pieces[0], framing, pieces[1] if pair else None)
+
     def answer(*texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        cleaned = [clean(text) for text in texts]
         if head.kind == "spans":
-            return tagged(cleaned[0], tokenizer, framing, logits, head)
-        pieces = [tokenizer.pieces(text, framing.most) for text in cleaned]
-        rows = rows_of(pieces[0], framing, pieces[1] if pair else None)
+            return tagged(clean(texts[0]), tokenizer, framing, logits, head)
+        rows = framed(texts, framing)
         found = logits(rows.token_ids, rows.padding_mask, rows.segment_ids)
         if framing.overlap is not None:
             found = pooled(found, rows.texts, tf.size(texts[0], out_type=tf.int64), head)
@@ -101,7 +106,7 @@ def write(
     served = tf.Module(name="served")
     served.weights = list(variables)
     served.tables = dict(tokenizer.tables)
-    wanted = forms(head.kind, pair=pair, more=MORE)
+    wanted = forms(head.kind, pair=pair, more=MORE if explain else [TOKENS])
     signatures = {
         name: tf.function(of_examples, input_signature=[examples], autograph=False)
         if form.method != PREDICT
@@ -109,6 +114,11 @@ def write(
         for name, form in wanted.items()
     }
     signatures[TOKENS] = tf.function(of_tokens, input_signature=ids, autograph=False)
+    if explain:
+        once = framing._replace(overlap=None)
+        signatures[EXPLAIN] = tf.function(
+            lambda *texts: explain(framed(texts, once)), input_signature=specs, autograph=False
+        )
     tf.saved_model.save(served, str(folder), signatures=signatures)
     _finish(folder, tokenizer.digest, {name: form.method for name, form in wanted.items()})
     (folder / "fingerprint.pb").unlink(missing_ok=True)
