@@ -63,6 +63,24 @@ def test_logits_are_those_of_keras_and_of_transformers(kind: str, head: str, the
         np.testing.assert_allclose(found, logits, atol=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_logits_of_real_weights_are_those_of_keras(precision: str, minilm: Path) -> None:
+    from textmill.models import text_classification as task
+
+    backbone = load_backbone(Preset(str(minilm)), vocabulary_size=0, dropout=0.1)
+    made = task.build(backbone, ["a", "b"], dropout=0.1)
+    made.get_layer("logits").kernel.assign_add(np.random.default_rng(0).normal(0, 0.3, (384, 2)))
+    random = np.random.default_rng(0)
+    lengths = np.array([2, 11, 170, 256, 37, 90])
+    mask = (np.arange(256) < lengths[:, None]).astype(np.int32)
+    ids = random.integers(1000, 20000, mask.shape).astype(np.int32) * mask
+    found = served(Encoder(weights_of(made), PRECISIONS[precision]), ids, mask, 0 * ids)
+    wanted = np.asarray(logits_of(made, ids, mask))
+    assert np.ptp(wanted, 0).max() > 0.2
+    np.testing.assert_allclose(found, wanted, atol=1e-5 if precision == "float32" else 0.1)
+
+
 @pytest.mark.parametrize("kind", SEGMENTS)
 def test_the_second_of_two_texts_has_its_segment(kind: str, theirs: Path) -> None:
     made = network(Preset(str(theirs / kind)))
