@@ -60,11 +60,11 @@ _BYTES = {character: byte for byte, character in enumerate(byte_alphabet())}
 
 
 def _bytes_of(token: str) -> bytes:
-    """Returns what a token stands for: bytes, or itself where it is not made of their characters.
+    r"""Returns what a token stands for: bytes, or itself where it is not made of their characters.
 
     Example:
-        >>> _bytes_of("Ġcaf\\u00c3\\u00a9"), _bytes_of("a b")
-        (b' caf\\xc3\\xa9', b'a b')
+        >>> _bytes_of("ĠcafÃ©"), _bytes_of("a b")
+        (b' caf\xc3\xa9', b'a b')
     """
     try:
         return bytes(_BYTES[character] for character in token)
