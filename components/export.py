@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import Any
 
 from textmill.artifact import Examples, Model, Saved, write_json
 from textmill.components.cleaning import Cleaning
@@ -20,8 +21,10 @@ from textmill.serving.encoder import Encoder
 from textmill.serving.explain import Explainer
 from textmill.serving.framing import Framing
 from textmill.serving.graph_tokenizer import graph_tokenizer
-from textmill.serving.heads import Head
+from textmill.serving.heads import Head, forms
 from textmill.serving.savedmodel import PAIR, TEXT
+from textmill.serving.servers import oldest_server
+from textmill.serving.warmup import write_warmup
 
 FORMAT = 1
 ROWS = 24  # test rows among the golden ones
@@ -55,7 +58,8 @@ def export(
     An encoder of BERT's kind becomes a graph of ours, `textmill.serving.encoder`; of any other the
     graph is that of Keras.
     `assets.extra/manifest.json` holds the task, the labels, the maximum length, how texts are
-    cleaned, where it all came from, the operations and the size of the weights, and golden rows.
+    cleaned, where it all came from, the operations and the oldest server that has them, the size of
+    the weights, and golden rows. Beside it are warmup requests, made of these rows.
 
     Args:
         out: Where to write.
@@ -101,6 +105,10 @@ def export(
         explain=explain,
     )
     texts = _texts(examples, pair=about["pair"])
+    rows = golden(task, network, model, texts, rules)
+    described = savedmodel.describe(out.path)
+    wanted = forms(about["kind"], pair=about["pair"], more=described["more_signatures"])
+    write_warmup(out.path, wanted, [_request(row, pair=about["pair"]) for row in rows])
     manifest = {
         "format": FORMAT,
         "task": about["task"],
@@ -108,10 +116,18 @@ def export(
         **({"thresholds": about["thresholds"]} if "thresholds" in about else {}),
         "made_from": {"model": model.digest} | ({"examples": examples.digest} if examples else {}),
         "versions": {name: version(name) for name in ("textmill", "keras", "tensorflow")},
-        **savedmodel.describe(out.path),
-        "golden": golden(task, network, model, texts, rules),
+        **described,
+        "minimum_server": oldest_server(out.path),
+        "server_flags": [],
+        "golden": rows,
     }
     write_json(out.path / "assets.extra" / "manifest.json", manifest)
+
+
+def _request(row: dict[str, Any], *, pair: bool) -> dict[str, Any]:
+    """Returns a golden row as what a client sends: to `tokens`, ids without padding."""
+    texts = {name: row[name] for name in ((TEXT, PAIR) if pair else (TEXT,))}
+    return texts | {"token_ids": row["token_ids"], "padding_mask": [1] * len(row["token_ids"])}
 
 
 def _tokens(model: Model) -> list[str]:

@@ -41,8 +41,8 @@ def golden(
         rules: How texts are cleaned.
 
     Returns:
-        Each text with its `answer`: the scores of the labels, a number, or the spans as [start,
-        end, label, score].
+        Each text with its `token_ids`, of the first row if it has several; and its `answer`: the
+        scores of the labels, a number, or the spans as [start, end, label, score].
     """
     import pyarrow as pa
 
@@ -58,13 +58,15 @@ def golden(
     for i, row in enumerate(texts):
         advance(i, len(texts), "golden rows")
         one = [column[i : i + 1] for column in columns]
-        found.append({**row, "answer": _answer(task, network, make, one, about)})
+        rows = _rows(make, one, about)
+        ids = rows.token_ids[: rows.starts[1]].tolist()
+        answer = _answer(task, network, rows, one[0].to_pylist(), about)
+        found.append({**row, "token_ids": ids, "answer": answer})
     return found
 
 
-def _answer(
-    task: Task, network: keras.Model, make: RowMaker, texts: list[pa.Array], about: dict[str, Any]
-) -> Any:
+def _rows(make: RowMaker, texts: list[pa.Array], about: dict[str, Any]) -> Rows:
+    """Returns the rows of one text, or of a pair."""
     import pyarrow as pa
 
     label = {"one": about["labels"][0] if about["labels"] else "", "number": "0", "spans": "[]"}
@@ -75,7 +77,7 @@ def _answer(
         "test",
     )
     framed = made.framed
-    rows = Rows(
+    return Rows(
         framed.ids.astype(np.int32),
         framed.starts,
         made.labels.values if about["kind"] == "spans" else np.zeros(len(framed.texts), np.int32),
@@ -84,11 +86,16 @@ def _answer(
         framed.firsts if about["overlap"] is not None else None,
         make.frame.separator if about["pair"] else None,
     )
+
+
+def _answer(
+    task: Task, network: keras.Model, rows: Rows, texts: list[str], about: dict[str, Any]
+) -> Any:
     batches = [np.array([row]) for row in range(len(rows))]
     logits = [np.asarray(logits_of(network, **padded(rows, batch, _INPUTS))) for batch in batches]
     labels, joined = of_texts(rows, batches, logits)
     if about["kind"] == "spans":
-        (spans,) = found_spans(labels, joined, about["labels"], texts[0].to_pylist())
+        (spans,) = found_spans(labels, joined, about["labels"], texts)
         return [list(span) for span in spans]
     answer = task.decode(joined.astype(np.float64), about)[0]
     if about["kind"] == "number":

@@ -50,6 +50,7 @@ def push(
     TensorFlow Serving looks at the folder every second and loads any whole number that appears, so
     the files are written and flushed under a hidden name beside it and renamed last. Where the
     newest version already is this model, as after a run that was killed late, it is taken as it is.
+    Its manifest also says the metrics, and the time and memory that the check measured.
 
     Args:
         out: Where `pushed.json` goes.
@@ -64,7 +65,9 @@ def push(
         UserError: If a metric is unknown, a line can't be read, or `to` can't be
             written.
     """
-    _refuse(blessing, evaluation.metrics() if evaluation else {}, gate or {})
+    metrics = evaluation.metrics() if evaluation else {}
+    _refuse(blessing, metrics, gate or {})
+    more = {"metrics": metrics, "measured": blessing.measured()}
     base = Path(to)
     try:
         base.mkdir(parents=True, exist_ok=True)
@@ -89,7 +92,7 @@ def push(
             version = newest + 1
             draft = base / f".draft-{version}"
             try:
-                _copy(saved, files, digest, draft)
+                _copy(saved, files, digest, more, draft)
                 draft.rename(base / str(version))
             except BaseException:
                 shutil.rmtree(draft, ignore_errors=True)
@@ -170,13 +173,15 @@ def _is(version: Path, digest: str, files: dict[str, Path]) -> bool:
     )
 
 
-def _copy(saved: Saved, files: dict[str, Path], digest: str, draft: Path) -> None:
-    """Writes the version's files and flushes them to the disk."""
+def _copy(
+    saved: Saved, files: dict[str, Path], digest: str, more: dict[str, Any], draft: Path
+) -> None:
+    """Writes the version's files, with `more` in the manifest, and flushes them to the disk."""
     for name, file in files.items():
         target = draft / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-    write_json(draft / MANIFEST, saved.manifest() | {"saved_digest": digest})
+    write_json(draft / MANIFEST, saved.manifest() | {"saved_digest": digest, **more})
     if (saved.path / RECORD).is_file():  # not where a model came from elsewhere than a run
         write_json(draft / LINEAGE, ancestry(saved.path))
     flush(draft)

@@ -22,6 +22,8 @@ from textmill.models.search import Algorithm
 from textmill.models.search_code import find_code
 from textmill.models.search_space import read_space
 from textmill.models.settings import Duration
+from textmill.serving.budget import Budget, Latency, Memory
+from textmill.serving.servers import read_release
 
 Share = Annotated[float, Interval(gt=0, lt=1)]
 # Read again by `push`; a typo should not wait until the model is trained.
@@ -231,6 +233,32 @@ class Tune:
 
 
 _SEARCH = ("algorithm", "objective", "trials", "budget", "rows", "seed")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Check:
+    """`[check]`: what a server must be able to do with the model, beside the serving contract.
+
+    Attributes:
+        server: The oldest release of TensorFlow Serving that must load it, such as "2.14"; None:
+            2.12, the oldest that is known.
+        latency: What 19 of 20 texts must keep, each asked alone on this machine: "50ms"; None: any.
+        memory: The most that the model may take beside TensorFlow itself: "500MB"; None: any.
+    """
+
+    server: str | None = None
+    latency: Latency | None = None
+    memory: Memory | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Returns the section as `check` takes it.
+
+        Raises:
+            UserError: There is no such release.
+        """
+        if self.server is not None:
+            read_release(self.server)
+        return {"server": self.server, "budget": Budget(self.latency, self.memory)}
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -9,32 +9,68 @@ trained model out, whatever else is in the batch.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from textmill.artifact import read_manifest, versions
 from textmill.errors import UserError
-from textmill.serving import savedmodel
-from textmill.serving.graph_rules import batch, devices, operations, raw_text, signature
+from textmill.serving import graph_rules, operation_rules, savedmodel
+from textmill.serving.budget import Budget, latency_row, memory_row
 from textmill.serving.heads import forms
 from textmill.serving.rows import Row, judge
-from textmill.serving.running_rules import answers
+from textmill.serving.running_rules import RULES, Subject, answers
 from textmill.serving.savedmodel import TAG
+from textmill.serving.servers import read_release
 
 SPARE = 1.05  # a checkpoint may be this much larger than its parameters
 
 
-def check_contract(model_dir: Path) -> list[Row]:
+class Contract(NamedTuple):
+    """What a check found.
+
+    Attributes:
+        rows: A row per rule.
+        measured: Of this machine: `latency_ms` of a text alone (`p50`, `p95`), `load_seconds`,
+            `memory_bytes` beside TensorFlow's own; {} where the model did not run.
+    """
+
+    rows: list[Row]
+    measured: dict[str, Any]
+
+    @property
+    def holds(self) -> bool:
+        """Whether no rule failed."""
+        return all(row.status != "failed" for row in self.rows)
+
+
+def check_contract(
+    model_dir: Path,
+    *,
+    server: str | None = None,
+    python: Path | None = None,
+    budget: Budget = Budget(),
+) -> Contract:
     """Checks a SavedModel against every rule of the contract.
 
     Args:
         model_dir: A version's folder, or a base folder, which stands for its newest version.
+        server: The release of TensorFlow Serving that it is for, "2.14"; None: any since 2.12.
+        python: An interpreter with a TensorFlow of its own, in which the model must load too.
+        budget: How long an answer may take, and how much memory.
 
     Returns:
         A row per rule, always all of them and in the same order.
 
     Raises:
-        UserError: If there is no SavedModel.
+        UserError: If there is no SavedModel, no such release, or no such interpreter.
     """
+    release = read_release(server) if server else None
+    if python is not None and not python.is_file():
+        raise UserError(
+            f"--python {python}: no such interpreter",
+            expected="the path of a Python that has TensorFlow",
+            received="no such file",
+            fix="name bin/python of a virtual environment in which TensorFlow is installed",
+        )
     folder = find_model(model_dir)
     rows = [_version(folder)]
     try:
@@ -56,25 +92,44 @@ def check_contract(model_dir: Path) -> list[Row]:
         more=manifest.get("more_signatures", ()),
     )
     if not metas:
-        rest = (*(f"signature {name}" for name in wanted), *REST)
-        return rows + [Row(rule, "skipped", "there is no graph to look at", "") for rule in rest]
+        rest = ("valid signatures", *(f"signature {name}" for name in wanted), *REST)
+        why = "there is no graph to look at"
+        return Contract([*rows, *(Row(rule, "skipped", why, "") for rule in rest)], {})
     meta = metas[0]
-    rows += [signature(meta, name, form) for name, form in wanted.items()]
-    rows += [batch(meta), raw_text(meta), operations(meta), devices(meta)]
-    rows += answers(folder, meta, manifest)
-    rows.append(_weights(folder, manifest))
-    return rows
+    rows.append(graph_rules.valid(meta))
+    rows += [graph_rules.signature(meta, name, form) for name, form in wanted.items()]
+    rows += [
+        graph_rules.batch(meta),
+        graph_rules.rest_types(meta),
+        graph_rules.raw_text(meta),
+        operation_rules.portable(meta),
+        operation_rules.operations(meta, release),
+        operation_rules.devices(meta),
+        operation_rules.complete(folder, meta),
+    ]
+    subject = Subject(folder, meta, manifest, wanted)
+    found, measured = answers(subject, python)
+    rows += found
+    rows += [
+        _weights(folder, manifest),
+        latency_row(budget.latency, measured),
+        memory_row(budget.memory, measured),
+    ]
+    return Contract(rows, measured)
 
 
 REST = (
     "free batch",
+    "types for REST",
     "raw text",
-    "core operations",
+    "no Python or XLA",
+    "server operations",
     "no fixed device",
-    "loads and runs",
-    "equal to the trained model",
-    "independent of the batch",
+    "complete by itself",
+    *RULES,
     "weights stored once",
+    "latency",
+    "memory",
 )
 
 

@@ -1,16 +1,18 @@
-"""Rules of the serving contract that can be read off the graph."""
+"""Rules of the serving contract for the signatures: what goes in, and what comes out."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from typing import Any
 
-from textmill.serving import savedmodel
-from textmill.serving.heads import TOKENS, Form
+from textmill.serving.heads import CLASSIFY, PREDICT, REGRESS, TOKENS, Form
 from textmill.serving.rows import Row, judge
 
-FOREIGN = re.compile(r"Xla|.*PyFunc|.*>|.*Wordpiece|RegexSplitWithOffsets|SentencepieceTokenize")
+# What the server's REST interface can write and read: `AddValueToTensor` and its like in
+# https://github.com/tensorflow/serving, tensorflow_serving/util/json_tensor.cc.
+REST = {
+    *("string", "bool", "float32", "float64"),
+    *("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64"),
+}
 
 
 def signature(meta: Any, name: str, form: Form) -> Row:
@@ -60,15 +62,70 @@ def fits(info: Any, wanted: str) -> bool:
     )
 
 
-def _tensors(meta: Any) -> list[tuple[str, Any]]:
-    """Returns every input and output of every signature, named."""
+def _signatures(meta: Any) -> list[tuple[str, Any]]:
+    """Returns the signatures that a client may ask for; not __saved_model_init_op."""
+    return [(n, found) for n, found in sorted(meta.signature_def.items()) if n[:2] != "__"]
+
+
+def _infos(meta: Any) -> list[tuple[str, str, Any]]:
+    """Returns every input and output: its signature, its own name, and what it is."""
     return [
-        (f"{name}: {key}", info)
-        for name, signature in sorted(meta.signature_def.items())
-        if not name.startswith("__")  # __saved_model_init_op
-        for side in (signature.inputs, signature.outputs)
+        (name, key, info)
+        for name, found in _signatures(meta)
+        for side in (found.inputs, found.outputs)
         for key, info in sorted(side.items())
     ]
+
+
+def _tensors(meta: Any) -> list[tuple[str, Any]]:
+    return [(f"{name}: {key}", info) for name, key, info in _infos(meta)]
+
+
+def valid(meta: Any) -> Row:
+    """Judges whether every signature can be asked at all, whatever its name."""
+    graph = {node.name for node in meta.graph_def.node}
+    wrong = [
+        f"{name}: {key} is {info.name or 'no tensor'}, which the graph does not have"
+        for name, key, info in _infos(meta)
+        if info.WhichOneof("encoding") == "name" and info.name.partition(":")[0] not in graph
+    ]
+    for name, found in _signatures(meta):
+        if not found.outputs:
+            wrong.append(f"{name} has no output")
+        if found.method_name not in (PREDICT, CLASSIFY, REGRESS):
+            wrong.append(f"{name} has the method {found.method_name!r}")
+    if not _signatures(meta):
+        wrong.append("there is no signature")
+    return judge(
+        "valid signatures",
+        "; ".join(wrong),
+        "each has tensors of the graph and a method that the server knows",
+        f"export signatures of tensors that the graph has, with the method {PREDICT}",
+    )
+
+
+def rest_types(meta: Any) -> Row:
+    """Judges whether JSON can carry every input and output."""
+    from tensorflow.dtypes import as_dtype, string
+
+    wrong = [
+        f"{name} is {_shape(info)}"
+        for name, info in _tensors(meta)
+        if info.WhichOneof("encoding") != "name" or as_dtype(info.dtype).name not in REST
+    ]
+    base64 = [
+        f"{name}: {key}"
+        for name, found in _signatures(meta)
+        for key, info in sorted(found.outputs.items())
+        if info.dtype == string.as_datatype_enum and key.endswith("_bytes")
+    ]
+    note = f"; {', '.join(base64)} comes back in base64, for its name ends in _bytes"
+    return judge(
+        "types for REST",
+        "; ".join(wrong),
+        f"JSON can carry every input and output{note if base64 else ''}",
+        "cast outputs to float32 or int32 in the graph, and make sparse and ragged ones dense",
+    )
 
 
 def batch(meta: Any) -> Row:
@@ -93,41 +150,16 @@ def raw_text(meta: Any) -> Row:
 
     numeric = [
         f"{name}: {key} is {_shape(info)}"
-        for name, signature in sorted(meta.signature_def.items())
-        if not name.startswith("__") and name != TOKENS
-        for key, info in sorted(signature.inputs.items())
+        for name, found in _signatures(meta)
+        if name != TOKENS
+        for key, info in sorted(found.inputs.items())
         if info.dtype != string.as_datatype_enum
     ]
     return judge(
         "raw text",
         "; ".join(numeric),
-        "every input is a string",
+        f"every input is a string, but for those of {TOKENS}"
+        if TOKENS in meta.signature_def
+        else "every input is a string",
         "put the tokenization into the graph",
-    )
-
-
-def operations(meta: Any) -> Row:
-    """Judges whether a server without custom operations has all that the graph uses."""
-    foreign = sorted(o for o in savedmodel.operations(meta.graph_def) if FOREIGN.match(o))
-    return judge(
-        "core operations",
-        ", ".join(foreign),
-        "every operation is in core TensorFlow",
-        "export without Python functions, XLA and custom operations",
-    )
-
-
-def devices(meta: Any) -> Row:
-    """Judges whether the graph runs on whatever device the server has."""
-    # What saves and restores variables is always placed on the processor.
-    where = Counter(
-        node.device
-        for node in savedmodel.nodes(meta.graph_def)
-        if node.device and "CPU" not in node.device.upper()
-    )
-    return judge(
-        "no fixed device",
-        ", ".join(f"{count} operations on {device}" for device, count in sorted(where.items())),
-        "no operation asks for an accelerator",
-        "export outside tf.device, or with clear_devices",
     )

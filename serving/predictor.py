@@ -10,10 +10,10 @@ from typing import Any
 from textmill.artifact import read_manifest
 from textmill.errors import UserError
 from textmill.quiet import import_tensorflow
+from textmill.serving.answers import answer_rows
 from textmill.serving.contract import find_model
 from textmill.serving.graph_rules import signature
 from textmill.serving.heads import PREDICT, forms
-from textmill.serving.running_rules import answer_rows
 from textmill.serving.savedmodel import PAIR, TEXT, read
 
 BATCH = 32

@@ -2,89 +2,119 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from textmill.artifact import LabelKind
+from textmill.serving.answers import answer_rows, distance, unit_of
+from textmill.serving.fresh_process import ask
 from textmill.serving.graph_rules import fits
-from textmill.serving.heads import PREDICT, Form, forms
+from textmill.serving.heads import PREDICT, Form
 from textmill.serving.rows import Row, judge
 from textmill.serving.savedmodel import PAIR, TEXT
+from textmill.serving.warmup import FILE, Record, read_warmup
 
 TOLERANCE = 1e-5  # largest difference of two scores that are taken as equal
-SECONDS = 600  # the longest a model may take to load and answer
 SAMPLES = ["A good film.", "", "Überraschend 好看 🎬, and much longer than the others are. " * 4]
+MEASURED = ["load_seconds", "latency_ms", "memory_bytes"]
+RUNS, ELSEWHERE, EACH, EQUAL, ALONE, WARM = RULES = (
+    "loads and runs",
+    "loads elsewhere",
+    "an answer for each",
+    "equal to the trained model",
+    "independent of the batch",
+    "warmup replays",
+)
 
 
-def answers(folder: Path, meta: Any, manifest: dict[str, Any]) -> list[Row]:
-    """Loads the model in a fresh process, once, and judges what it answers there."""
-    rules = "loads and runs", "equal to the trained model", "independent of the batch"
-    kind, pair = manifest.get("kind", "one"), manifest.get("pair", False)
-    wanted = forms(kind, pair=pair)
-    usable = [name for name in wanted if name in meta.signature_def and _takes(meta, name, wanted)]
+class Subject(NamedTuple):
+    """The model that is checked.
+
+    Attributes:
+        folder: The SavedModel.
+        meta: Its meta graph.
+        manifest: Its manifest; {} for a model of somebody else's.
+        wanted: The signatures that it should have.
+    """
+
+    folder: Path
+    meta: Any
+    manifest: dict[str, Any]
+    wanted: dict[str, Form]
+
+    @property
+    def kind(self) -> LabelKind:
+        """What its labels are."""
+        kind: LabelKind = self.manifest.get("kind", "one")
+        return kind
+
+
+def answers(subject: Subject, python: Path | None = None) -> tuple[list[Row], dict[str, Any]]:
+    """Loads the model in a fresh process, once, and judges what it answers there.
+
+    What is loaded is a copy: a model must work wherever it is moved.
+
+    Args:
+        subject: The model.
+        python: Another interpreter, in which it must answer too.
+
+    Returns:
+        The rows of `RULES`, and what was measured.
+    """
+    manifest, meta, wanted = subject.manifest, subject.meta, subject.wanted
     golden = manifest.get("golden", [])
-    given = [{key: row[key] for key in (TEXT, PAIR) if key in row} for row in golden]
-    rows_in = given or [dict.fromkeys((TEXT, PAIR) if pair else (TEXT,), s) for s in SAMPLES]
-    batch = rows_in[:: max(1, len(rows_in) // 8)]  # short, long and strange, some of each
-    answering = "serving_default" in usable and all(
-        fits(meta.signature_def["serving_default"].outputs.get(name), shape)
-        for name, shape in wanted["serving_default"].outputs.items()
-    )
-    requests: list[dict[str, Any]] = [
+    inputs = (TEXT, PAIR) if manifest.get("pair", False) else (TEXT,)
+    given = [{key: row[key] for key in inputs} for row in golden]
+    rows_in = given or [dict.fromkeys(inputs, sample) for sample in SAMPLES]
+    usable = [name for name in wanted if name in meta.signature_def and _takes(meta, name, wanted)]
+    asked = [
         {"signature": name, "rows": rows, "examples": wanted[name].method != PREDICT}
         for name in usable
         for rows in ([], rows_in)
     ]
+    answering = "serving_default" in usable and all(
+        fits(meta.signature_def["serving_default"].outputs.get(name), shape)
+        for name, shape in wanted["serving_default"].outputs.items()
+    )
+    batch = rows_in[:: max(1, len(rows_in) // 8)]  # short, long and strange, some of each
+    alone = [
+        {"signature": "serving_default", "rows": rows} for rows in (batch, *([r] for r in batch))
+    ]
+    alone = alone if answering else []
+    records, unreadable = _warmup(subject.folder)
+    replayed = [{"signature": r.signature, "tensors": r.tensors} for r in records]
+    job: dict[str, Any] = {"requests": [*asked, *alone, *replayed]}
     if answering:
-        asked = (batch, *([row] for row in batch))
-        requests += [{"signature": "serving_default", "rows": rows} for rows in asked]
-    found = ask(folder, requests)
+        job["measure"] = alone[0]
+    found = ask(subject.folder, job)
     said = found.get("answers", [])
-    errors = [found["error"]] if "error" in found else [a["error"] for a in said if "error" in a]
-    broken = _one_line(errors[0], folder) if errors else ""
+    main, warm = said[: len(asked) + len(alone)], said[len(asked) + len(alone) :]
+    broken = _error(found, main, subject.folder)
     what = " and ".join(usable) or "no signature, for none takes text"
     rows = [
         judge(
-            rules[0],
+            RUNS,
             broken,
-            f"V1 Session, XLA {found['xla']}; ran {what}" if not errors else "",
+            f"V1 Session, XLA {found.get('xla')}; ran {what}",
             "export core operations and plain variables; see the error",
-        )
+        ),
+        _elsewhere(subject.folder, python, {"requests": asked}),
     ]
-    if errors or not answering:
-        why = "the model did not run" if errors else "serving_default does not answer text"
-        return rows + [Row(rule, "skipped", why, "") for rule in rules[1:]]
-    whole = answer_rows(kind, said[2 * usable.index("serving_default") + 1])
-    mixed, *single = (answer_rows(kind, a) for a in said[2 * len(usable) :])
-    unit = _unit(kind, golden)
-    if golden:
-        far = _distance(whole, [row["answer"] for row in golden])
-        rows.append(
-            judge(
-                rules[1],
-                "" if far <= TOLERANCE * unit else f"answers differ by up to {far:.3g}",
-                f"{len(golden)} rows of the manifest within {TOLERANCE * unit:.2g}",
-                "export the model again; what is served is not what was trained",
-            )
-        )
+    if broken or not answering:
+        why = "the model did not run" if broken else "serving_default does not answer text"
+        rest = [Row(rule, "skipped", why, "") for rule in (EACH, EQUAL, ALONE)]
     else:
-        rows.append(Row(rules[1], "skipped", "no manifest with rows of the trained model", ""))
-    far = _distance(mixed, [row for rows_of_one in single for row in rows_of_one])
-    rows.append(
-        judge(
-            rules[2],
-            ""
-            if far <= TOLERANCE * unit
-            else f"answers differ by up to {far:.3g} alone and in a batch",
-            f"{len(batch)} texts, alone and together, within {TOLERANCE * unit:.2g}",
-            "mask the padding in every layer, and take no statistics over the batch",
-        )
-    )
-    return rows
+        kind = subject.kind
+        whole = answer_rows(kind, main[2 * usable.index("serving_default") + 1])
+        mixed, *single = (answer_rows(kind, each) for each in main[len(asked) :])
+        unit = unit_of(kind, golden)
+        rest = [
+            _each(usable, main, len(rows_in)),
+            _equal(whole, golden, unit),
+            _alone(mixed, [row for one in single for row in one], unit),
+        ]
+    rows += [*rest, _replayed(records, unreadable, warm, bool(found.get("error")), subject)]
+    return rows, {name: found[name] for name in MEASURED if name in found}
 
 
 def _takes(meta: Any, name: str, wanted: dict[str, Form]) -> bool:
@@ -97,81 +127,102 @@ def _takes(meta: Any, name: str, wanted: dict[str, Form]) -> bool:
     return set(inputs) == set(known) and all(fits(i, "string [batch]") for i in inputs.values())
 
 
-def answer_rows(kind: LabelKind, outputs: dict[str, Any]) -> list[Any]:
-    """Returns what `serving_default` says of each text, as golden rows have it under "answer".
-
-    Args:
-        kind: What the labels are.
-        outputs: Of each output a list with an entry a text.
-
-    Returns:
-        Of spans a list of [start, end, label, score]; of numbers the number; else the scores.
-
-    Example:
-        >>> answer_rows("number", {"value": [1.5, 2.0]})
-        [1.5, 2.0]
-    """
-    if kind == "number":
-        return list(outputs["value"])
-    if kind != "spans":
-        return list(outputs["scores"])
-    columns = (outputs[name] for name in ("start", "end", "label", "score"))
-    rows = [list(zip(*row, strict=True)) for row in zip(*columns, strict=True)]
-    return [[list(span) for span in row if span[0] >= 0] for row in rows]
+def _each(usable: list[str], said: list[dict[str, Any]], count: int) -> Row:
+    """Judges whether every output has a row for each text; REST refuses it otherwise."""
+    wrong = [
+        f"{name}: {key} has {len(value) if isinstance(value, list) else 'no'} rows for {texts}"
+        for i, name in enumerate(usable)
+        for answer, texts in ((said[2 * i], 0), (said[2 * i + 1], count))
+        for key, value in answer.items()
+        if not isinstance(value, list) or len(value) != texts
+    ]
+    return judge(
+        EACH,
+        "; ".join(wrong),
+        "every output has a row for each text, and none for no text",
+        "keep the batch as the first dimension of every output",
+    )
 
 
-def _unit(kind: LabelKind, golden: list[dict[str, Any]]) -> float:
-    """Returns in what a difference counts: scores lie between 0 and 1, numbers anywhere."""
-    if kind != "number":
-        return 1.0
-    return max([1.0, *(abs(float(row["answer"])) for row in golden)])
+def _equal(found: list[Any], golden: list[dict[str, Any]], unit: float) -> Row:
+    if not golden:
+        return Row(EQUAL, "skipped", "no manifest with rows of the trained model", "")
+    far = distance(found, [row["answer"] for row in golden])
+    return judge(
+        EQUAL,
+        "" if far <= TOLERANCE * unit else f"answers differ by up to {far:.3g}",
+        f"{len(golden)} rows of the manifest within {TOLERANCE * unit:.2g}",
+        "export the model again; what is served is not what was trained",
+    )
 
 
-def _distance(found: list[Any], wanted: list[Any]) -> float:
-    """Returns by how much two lists of answers differ; other spans are infinitely far."""
-    import numpy as np
+def _alone(together: list[Any], alone: list[Any], unit: float) -> Row:
+    far = distance(together, alone)
+    return judge(
+        ALONE,
+        ""
+        if far <= TOLERANCE * unit
+        else f"answers differ by up to {far:.3g} alone and in a batch",
+        f"{len(together)} texts, alone and together, within {TOLERANCE * unit:.2g}",
+        "mask the padding in every layer, and take no statistics over the batch",
+    )
 
-    if len(found) != len(wanted):
-        return float("inf")
-    furthest = 0.0
-    for ours, theirs in zip(found, wanted, strict=True):
-        if isinstance(ours, list) and ours and isinstance(ours[0], list):
-            if [span[:3] for span in ours] != [span[:3] for span in theirs]:
-                return float("inf")
-            ours, theirs = ([span[3] for span in spans] for spans in (ours, theirs))
-        a, b = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
-        if a.shape != b.shape:
-            return float("inf")
-        # NaN is as far as can be, and must not compare as near.
-        far = np.nan_to_num(np.abs(a - b), nan=np.inf)
-        furthest = max(furthest, float(far.max(initial=0.0)))
-    return furthest
+
+def _warmup(folder: Path) -> tuple[list[Record], str]:
+    """Returns the warmup requests, and why there are none where they can't be read."""
+    try:
+        return read_warmup(folder), ""
+    except ValueError as error:
+        return [], str(error)
+
+
+def _replayed(
+    records: list[Record],
+    unreadable: str,
+    said: list[dict[str, Any]],
+    failed: bool,
+    subject: Subject,
+) -> Row:
+    """Judges whether the server will get through the warmup requests: one that fails stops it."""
+    if not (subject.folder / FILE).is_file():
+        return Row(WARM, "skipped", "there are no warmup requests; the first answers are slow", "")
+    if failed and not unreadable:
+        return Row(WARM, "skipped", "the model did not load", "")
+    wrong = [unreadable] if unreadable else []
+    for number, (record, answer) in enumerate(zip(records, said, strict=False), start=1):
+        if "error" in answer:
+            text = _one_line(answer["error"], subject.folder)
+            wrong.append(f"request {number} to {record.signature}: {text}")
+        elif subject.meta.signature_def[record.signature].method_name != record.method:
+            wrong.append(f"request {number} asks {record.signature} for what it does not do")
+    names = sorted({record.signature for record in records})
+    return judge(
+        WARM,
+        "; ".join(wrong[:3]),
+        f"{len(records)} requests to {', '.join(names)}",
+        f"export the model again, or remove {FILE}",
+    )
+
+
+def _elsewhere(folder: Path, python: Path | None, job: dict[str, Any]) -> Row:
+    if python is None:
+        return Row(ELSEWHERE, "skipped", "no other interpreter was named: --python PATH", "")
+    found = ask(folder, job, python)
+    return judge(
+        ELSEWHERE,
+        _error(found, found.get("answers", []), folder),
+        f"TensorFlow {found.get('tensorflow')} of {python}",
+        "export operations that this TensorFlow has; see the error",
+    )
+
+
+def _error(found: dict[str, Any], said: list[dict[str, Any]], folder: Path) -> str:
+    """Returns the first thing that went wrong, in a line; "" if nothing did."""
+    errors = [found["error"]] if "error" in found else [a["error"] for a in said if "error" in a]
+    return _one_line(errors[0], folder) if errors else ""
 
 
 def _one_line(error: str, folder: Path) -> str:
     lines = [line.strip() for line in error.splitlines()]
     lines = [line for line in lines if line and line != "Graph execution error:"]
     return (lines[0] if lines else "no message").replace(str(folder), "the model")[:300]
-
-
-def ask(folder: Path, requests: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns what `textmill.serving.session` says in a fresh process; `error` if that fails."""
-    command = [sys.executable, "-m", "textmill.serving.session", str(folder.resolve())]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    try:
-        done = subprocess.run(
-            command,
-            input=json.dumps(requests),
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            env=environment,
-            check=False,
-        )
-        result: dict[str, Any] = json.loads(done.stdout)
-    except subprocess.TimeoutExpired:
-        return {"error": f"the model gave no answer in {SECONDS} s"}
-    except json.JSONDecodeError:
-        last = done.stderr.strip().splitlines()[-1:] or ["nothing was said"]
-        return {"error": f"the process ended with code {done.returncode}: {last[0]}"}
-    return result

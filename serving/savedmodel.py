@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TAG = "serve"
 TEXT, PAIR = "text", "text_pair"  # inputs, and features of a tf.train.Example
 MORE = (TOKENS, EXPLAIN)  # signatures beyond those of every model, which `describe` lists
+NEWER = "debug_name"  # of a variable; TensorFlow Serving 2.14 refuses a graph with it
 CAPTURE = "_user_specified_name"  # of a captured tensor it is the tensor's id in this process
 
 
@@ -190,6 +191,7 @@ def _finish(folder: Path, digest: str, methods: dict[str, str]) -> None:
     for node in nodes(graph):
         node.op = new.get(node.op, node.op)
         node.attr.pop(CAPTURE, None)
+        node.attr.pop(NEWER, None)
         if node.op == "HashTableV2":
             # Tables of one name are one table to a process, whichever model brought them.
             shared = node.attr["shared_name"]

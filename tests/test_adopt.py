@@ -57,7 +57,7 @@ def served(
 
 
 def test_what_is_served_keeps_the_contract(served: tuple[str, bool, Path, Any]) -> None:
-    rows = check_contract(served[2])
+    rows = check_contract(served[2]).rows
     assert [row for row in rows if row.status != "passed"] == []
     assert {row.rule for row in rows} >= {"equal to the trained model", "loads and runs"}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import venv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
 from textmill.artifact import Blessing, Saved
 from textmill.components.check import check
 from textmill.errors import UserError
 from textmill.serving import running_rules, session
-from textmill.serving.contract import Row, check_contract
+from textmill.serving.budget import Budget
+from textmill.serving.contract import check_contract
+from textmill.serving.rows import Row
+from textmill.serving.warmup import FILE
 from tiny_models import edit, edit_manifest, mean_of_embeddings, saved_model, tokenizer
 
 
@@ -33,13 +39,15 @@ def model(good: Path, tmp_path: Path) -> Path:
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loads models in this process: quicker, where the fresh one is not what is tested."""
 
-    def ask(folder: Path, requests: list[dict[str, Any]]) -> dict[str, Any]:
+    def ask(folder: Path, job: dict[str, Any], python: Path | None = None) -> dict[str, Any]:
+        del python
         try:
-            return {"xla": "left alone", "answers": session.answer(str(folder), requests)}
+            return {"xla": "left alone", **session.serve(str(folder), job)}
         except Exception as error:
             return {"error": str(error)}
 
     monkeypatch.setattr(running_rules, "ask", ask)
+    monkeypatch.setattr(session, "SECONDS", 0.0)  # nothing here looks at times
 
 
 def status(rows: list[Row], wanted: str) -> list[str]:
@@ -51,10 +59,14 @@ def found(rows: list[Row], rule: str) -> str:
 
 
 def test_a_good_model_passes_every_rule(model: Path) -> None:
-    rows = check_contract(model)
-    assert status(rows, "passed") == [row.rule for row in rows]
-    assert len(rows) == 13
-    assert "XLA disabled" in found(rows, "loads and runs")
+    proof = check_contract(model)
+    assert status(proof.rows, "failed") == []
+    assert status(proof.rows, "skipped") == ["loads elsewhere", "latency", "memory"]  # not asked
+    assert proof.holds
+    assert "XLA disabled" in found(proof.rows, "loads and runs")
+    assert "tokens" in found(proof.rows, "warmup replays")
+    assert 0 < proof.measured["latency_ms"]["p50"] <= proof.measured["latency_ms"]["p95"]
+    assert proof.measured["memory_bytes"] > 0
 
 
 @pytest.mark.usefixtures("here")
@@ -67,8 +79,9 @@ def test_rows_say_the_same_wherever_the_model_lies(good: Path, tmp_path: Path) -
         check(blessing, Saved(copy))
         blessings.append((blessing.path / "blessing.json").read_bytes())
         assert [row["rule"] for row in blessing.rows() if row["status"] == "skipped"] == [
-            "version folder"
-        ]
+            "version folder", "loads elsewhere", "latency", "memory",
+        ]  # fmt: skip
+        assert "p95" in blessing.measured()["latency_ms"]
     assert blessings[0] == blessings[1]
 
 
@@ -105,6 +118,38 @@ def python_function(meta: Any) -> None:
     function.node_def.add(name="f", op="EagerPyFunc")
 
 
+def unknown_method(meta: Any) -> None:
+    meta.signature_def["third"].CopyFrom(meta.signature_def["serving_default"])
+    meta.signature_def["third"].method_name = "mine"
+
+
+def no_tensor(meta: Any) -> None:
+    meta.signature_def["third"].CopyFrom(meta.signature_def["serving_default"])
+    meta.signature_def["third"].outputs["label"].name = "nowhere:0"
+
+
+def half(meta: Any) -> None:
+    meta.signature_def["third"].CopyFrom(meta.signature_def["serving_default"])
+    meta.signature_def["third"].outputs["scores"].dtype = tf.bfloat16.as_datatype_enum
+
+
+def too_new(meta: Any) -> None:
+    function = meta.graph_def.library.function.add()
+    function.signature.name = "unused"
+    function.node_def.add(name="f", op="DecodeJxl")
+
+
+def must_compile(meta: Any) -> None:
+    meta.graph_def.library.function[0].attr["_XlaMustCompile"].b = True
+
+
+def reads_a_file(meta: Any) -> None:
+    constant = meta.graph_def.node.add(name="file", op="Const")
+    constant.attr["dtype"].type = tf.string.as_datatype_enum
+    constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto("/data/vocabulary.txt"))
+    meta.graph_def.node.add(name="read", op="ReadFile", input=["file"])
+
+
 def pin(meta: Any) -> None:
     meta.graph_def.node[-1].device = "/device:GPU:0"
 
@@ -122,7 +167,13 @@ def train_tag(meta: Any) -> None:
         (drop_label, "signature serving_default", "output label is missing"),
         (fix_batch, "free batch", "text is string [8]"),
         (take_numbers, "raw text", "third: text is int32"),
-        (python_function, "core operations", "EagerPyFunc"),
+        (unknown_method, "valid signatures", "third has the method 'mine'"),
+        (no_tensor, "valid signatures", "label is nowhere:0"),
+        (half, "types for REST", "third: scores is bfloat16"),
+        (python_function, "no Python or XLA", "EagerPyFunc"),
+        (must_compile, "no Python or XLA", "_XlaMustCompile"),
+        (too_new, "server operations", "DecodeJxl (from 2.21)"),
+        (reads_a_file, "complete by itself", "/data/vocabulary.txt"),
         (pin, "no fixed device", "GPU:0"),
     ],
 )
@@ -131,7 +182,8 @@ def test_a_model_that_breaks_one_rule_of_the_graph(
     model: Path, change: Callable[[Any], None], rule: str, says: str
 ) -> None:
     edit(model, change)
-    rows = check_contract(model)
+    (model / FILE).unlink()  # the requests would fail with the signature that they ask
+    rows = check_contract(model).rows
     assert status(rows, "failed") == [rule]
     assert says in found(rows, rule)
 
@@ -139,7 +191,7 @@ def test_a_model_that_breaks_one_rule_of_the_graph(
 @pytest.mark.usefixtures("here")
 def test_two_tags_are_not_the_tag_serve(model: Path) -> None:
     edit(model, train_tag)
-    rows = check_contract(model)
+    rows = check_contract(model).rows
     assert "meta graph" in status(rows, "failed")
     assert "train" in found(rows, "meta graph")
 
@@ -147,7 +199,7 @@ def test_two_tags_are_not_the_tag_serve(model: Path) -> None:
 @pytest.mark.parametrize("name", ["007", "+7"])
 @pytest.mark.usefixtures("here")
 def test_a_version_with_an_odd_name(model: Path, name: str) -> None:
-    rows = check_contract(model.rename(model.with_name(name)))
+    rows = check_contract(model.rename(model.with_name(name))).rows
     assert status(rows, "failed") == ["version folder"]
 
 
@@ -156,13 +208,13 @@ def test_other_scores_than_the_trained_model(model: Path, tmp_path: Path) -> Non
     rows = Saved(model).manifest()["golden"]
     rows[3]["answer"][0] += 2e-5
     edit_manifest(model, golden=rows)
-    rows = check_contract(model)
+    rows = check_contract(model).rows
     assert status(rows, "failed") == ["equal to the trained model"]
     assert "differ by up to" in found(rows, "equal to the trained model")
     (model / "assets.extra" / "manifest.json").unlink()
-    rows = check_contract(model)
+    rows = check_contract(model).rows
     assert status(rows, "failed") == []
-    assert status(rows, "skipped") == ["equal to the trained model"]
+    assert "equal to the trained model" in status(rows, "skipped")
 
 
 @pytest.mark.usefixtures("here")
@@ -174,7 +226,7 @@ def test_scores_that_depend_on_the_batch(tmp_path: Path) -> None:
 
     folder = saved_model(tmp_path / "1", logits=logits)
     edit_manifest(folder, golden=[])
-    rows = check_contract(folder)
+    rows = check_contract(folder).rows
     assert status(rows, "failed") == ["independent of the batch"]
 
 
@@ -184,9 +236,9 @@ def test_weights_that_are_stored_twice(tmp_path: Path) -> None:
     _, more = mean_of_embeddings(size)  # the same numbers in other variables
     folder = saved_model(tmp_path / "1", variables=more)
     edit_manifest(folder, parameters={"bytes": sum(v.numpy().nbytes for v in more)})
-    assert status(check_contract(folder), "failed") == ["weights stored once"]
+    assert status(check_contract(folder).rows, "failed") == ["weights stored once"]
     (folder / "assets.extra" / "manifest.json").unlink()
-    assert status(check_contract(folder), "failed") == ["weights stored once"]
+    assert status(check_contract(folder).rows, "failed") == ["weights stored once"]
 
 
 def test_an_operation_of_xla_does_not_run(tmp_path: Path) -> None:
@@ -197,15 +249,16 @@ def test_an_operation_of_xla_does_not_run(tmp_path: Path) -> None:
         rows = tf.zeros([tf.shape(token_ids)[0], 2])
         return xla.dynamic_update_slice(rows, tf.zeros([1, 2]), [0, 0])
 
-    rows = check_contract(saved_model(tmp_path / "1", logits=logits))
-    assert status(rows, "failed") == ["core operations", "loads and runs"]
-    assert "XlaDynamicUpdateSlice" in found(rows, "core operations")
+    rows = check_contract(saved_model(tmp_path / "1", logits=logits)).rows
+    broken = ["no Python or XLA", "loads and runs", "warmup replays"]
+    assert status(rows, "failed") == broken
+    assert "XlaDynamicUpdateSlice" in found(rows, "no Python or XLA")
 
 
 def test_a_truncated_checkpoint_does_not_load(model: Path) -> None:
     (data,) = (model / "variables").glob("variables.data-*")
     data.write_bytes(data.read_bytes()[:1000])
-    rows = check_contract(model)
+    rows = check_contract(model).rows
     assert "loads and runs" in status(rows, "failed")
     assert str(model) not in str(rows)
 
@@ -218,7 +271,7 @@ def test_a_model_of_somebody_else(tmp_path: Path) -> None:
             return 2 * x
 
     tf.saved_model.save(Twice(), str(tmp_path / "1"))
-    rows = check_contract(tmp_path)
+    rows = check_contract(tmp_path).rows
     assert set(status(rows, "failed")) == {
         "signature serving_default",
         "signature classify",
@@ -226,9 +279,14 @@ def test_a_model_of_somebody_else(tmp_path: Path) -> None:
         "raw text",
     }
     assert set(status(rows, "skipped")) == {
+        "loads elsewhere",
+        "an answer for each",
         "equal to the trained model",
         "independent of the batch",
+        "warmup replays",
         "weights stored once",
+        "latency",
+        "memory",
     }
 
 
@@ -237,14 +295,17 @@ def test_scores_that_are_not_numbers_are_far(model: Path) -> None:
     golden = Saved(model).manifest()["golden"]
     golden[0]["answer"] = [float("nan"), 1.0]
     edit_manifest(model, golden=golden)
-    assert status(check_contract(model), "failed") == ["equal to the trained model"]
+    assert status(check_contract(model).rows, "failed") == ["equal to the trained model"]
 
 
+@pytest.mark.usefixtures("here")
 def test_a_broken_file_is_rows_not_a_traceback(model: Path) -> None:
+    whole = [row.rule for row in check_contract(model).rows]
     (model / "saved_model.pb").write_bytes(b"\xff" * 50)
-    rows = check_contract(model)
+    rows = check_contract(model).rows
     assert status(rows, "failed") == ["meta graph"]
-    assert len(rows) == 13
+    assert status(rows, "passed") == ["version folder"]
+    assert [row.rule for row in rows] == whole
 
 
 @pytest.mark.parametrize("make", ["missing", "empty", "file"])
@@ -262,5 +323,103 @@ def test_no_model_is_an_error(tmp_path: Path, make: str) -> None:
 def test_the_newest_version_stands_for_the_base(model: Path) -> None:
     newer = shutil.copytree(model, model.with_name("10"))
     edit(newer, drop_label)
-    assert status(check_contract(model.parent), "failed") == ["signature serving_default"]
-    assert np.array_equal(status(check_contract(model), "failed"), [])
+    assert status(check_contract(model.parent).rows, "failed") == ["signature serving_default"]
+    assert np.array_equal(status(check_contract(model).rows, "failed"), [])
+
+
+@pytest.mark.usefixtures("here")
+def test_an_output_with_another_number_of_rows(tmp_path: Path) -> None:
+    class Summed(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def default(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+            scores = tf.tile([[0.5, 0.5]], [tf.size(text), 1])
+            return {"scores": scores, "label": tf.fill([tf.size(text) + 1], "a")}
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            rows = tf.size(inputs)
+            names = tf.tile([["a", "b"]], [rows, 1])
+            return {"scores": tf.tile([[0.5, 0.5]], [rows, 1]), "classes": names}
+
+    module = Summed()
+    signatures = {"serving_default": module.default, "classify": module.classify}
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures=signatures)
+
+    def name_method(meta: Any) -> None:
+        meta.signature_def["classify"].method_name = "tensorflow/serving/classify"
+
+    edit(tmp_path / "1", name_method)
+    rows = check_contract(tmp_path).rows
+    assert status(rows, "failed") == ["an answer for each"]
+    assert "serving_default: label has 1 rows for 0" in found(rows, "an answer for each")
+
+
+def too_many(folder: Path) -> None:
+    one = next(iter(tf.data.TFRecordDataset(str(folder / FILE)))).numpy()
+    with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
+        for _ in range(1001):
+            writer.write(one)
+
+
+def another_signature(folder: Path) -> None:
+    records = list(tf.data.TFRecordDataset(str(folder / FILE)).as_numpy_iterator())
+    log = prediction_log_pb2.PredictionLog.FromString(records[-1])
+    log.predict_log.request.model_spec.signature_name = "none"
+    with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
+        writer.write(log.SerializeToString())
+
+
+def no_record(folder: Path) -> None:
+    (folder / FILE).write_bytes(b"not a record")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (too_many, "more than 1000"),
+        (another_signature, "request 1 to none"),
+        (no_record, "not a TFRecord"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_warmup_requests_that_would_stop_the_server(
+    model: Path, change: Callable[[Path], None], says: str
+) -> None:
+    change(model)
+    rows = check_contract(model).rows
+    assert status(rows, "failed") == ["warmup replays"]
+    assert says in found(rows, "warmup replays")
+
+
+@pytest.mark.usefixtures("here")
+def test_a_budget_that_is_not_kept(model: Path) -> None:
+    kept = check_contract(model, budget=Budget(latency="60s", memory="100GB")).rows
+    assert status(kept, "failed") == []
+    assert status(kept, "skipped") == ["loads elsewhere"]
+    rows = check_contract(model, budget=Budget(latency="0.001ms", memory="0MB")).rows
+    assert status(rows, "failed") == ["latency", "memory"]
+    assert "1 of 20 more than" in found(rows, "latency")
+
+
+@pytest.mark.usefixtures("here")
+def test_a_newer_server_has_what_an_older_one_lacks(model: Path) -> None:
+    edit(model, too_new)
+    assert status(check_contract(model, server="2.20").rows, "failed") == ["server operations"]
+    assert check_contract(model, server="2.21.1").holds
+    with pytest.raises(UserError, match="not a release"):
+        check_contract(model, server="1.15")
+
+
+def test_another_interpreter_loads_it_too(model: Path) -> None:
+    rows = check_contract(model, python=Path(sys.executable)).rows
+    assert status(rows, "failed") == []
+    assert f"TensorFlow {tf.__version__}" in found(rows, "loads elsewhere")
+    with pytest.raises(UserError, match="no such interpreter"):
+        check_contract(model, python=Path("nowhere/python"))
+
+
+def test_an_interpreter_without_tensorflow_fails_one_rule(model: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "bare", symlinks=True)
+    rows = check_contract(model, python=tmp_path / "bare" / "bin" / "python").rows
+    assert status(rows, "failed") == ["loads elsewhere"]
+    assert "No module named 'tensorflow'" in found(rows, "loads elsewhere")

@@ -91,6 +91,6 @@ def test_a_row_without_tokens_spoils_no_other(served: tuple[str, bool, Path], th
 
 def test_it_is_a_signature_of_the_contract(theirs: Path, tmp_path: Path) -> None:
     folder = exported(theirs / "text-number", tmp_path, pair=True)
-    rows = {row.rule: row for row in check_contract(folder)}
+    rows = {row.rule: row for row in check_contract(folder).rows}
     assert rows["signature tokens"].status == rows["raw text"].status == "passed"
     assert rows["signature tokens"].found.startswith("token_ids, padding_mask -> ")

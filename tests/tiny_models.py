@@ -17,7 +17,8 @@ from textmill.frame import read_frame
 from textmill.serving import savedmodel
 from textmill.serving.framing import Framing
 from textmill.serving.graph_tokenizer import graph_tokenizer
-from textmill.serving.heads import Head
+from textmill.serving.heads import Head, forms
+from textmill.serving.warmup import write_warmup
 
 CLEANING = Cleaning()
 SCRIPTS = [
@@ -130,8 +131,15 @@ def saved_model(
     for text in SCRIPTS:
         ids = np.array([made.encode(text).ids], np.int32)
         scores = tf.nn.softmax(ours(ids, np.ones_like(ids))).numpy()[0]
-        golden.append({"text": text, "answer": [float(s) for s in scores]})
-    manifest = {"labels": ["neg", "pos"], **savedmodel.describe(folder), "golden": golden}
+        answer = [float(s) for s in scores]
+        golden.append({"text": text, "token_ids": ids[0].tolist(), "answer": answer})
+    described = savedmodel.describe(folder)
+    requests = [
+        {k: row[k] for k in ("text", "token_ids")} | {"padding_mask": [1] * len(row["token_ids"])}
+        for row in golden
+    ]
+    write_warmup(folder, forms("one", more=described["more_signatures"]), requests)
+    manifest = {"labels": ["neg", "pos"], **described, "golden": golden}
     write_json(folder / "assets.extra" / "manifest.json", manifest)
     return folder
 

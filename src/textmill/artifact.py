@@ -260,11 +260,17 @@ class Saved(Artifact):
 
 
 class Blessing(Artifact):
-    """`blessing.json`: what `check` found, a row per rule."""
+    """`blessing.json`: what `check` found, a row per rule; `logs/measured.json`."""
 
     def rows(self) -> list[dict[str, str]]:
         """Returns the rows: rule, status ("passed", "failed" or "skipped"), found, fix."""
         found: list[dict[str, str]] = read_json(self.path / "blessing.json")
+        return found
+
+    def measured(self) -> dict[str, Any]:
+        """Returns what the model took where it was checked; see `serving.contract.Contract`."""
+        file = self.path / LOGS / "measured.json"
+        found: dict[str, Any] = read_json(file) if file.is_file() else {}
         return found
 
 

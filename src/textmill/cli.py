@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -116,18 +116,50 @@ def predict(
 def check(
     model: ModelDir,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server",
+            metavar="X.Y",
+            help="The release of TensorFlow Serving that it is for; default: any since 2.12.",
+        ),
+    ] = None,
+    python: Annotated[
+        Path | None,
+        typer.Option(
+            "--python",
+            metavar="PATH",
+            help="A Python with another TensorFlow, in which the model must load too.",
+        ),
+    ] = None,
+    latency: Annotated[
+        str | None,
+        typer.Option("--latency", help="What 19 of 20 single texts must keep, 50ms for example."),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option("--memory", help="The most beside TensorFlow's own, 500MB for example."),
+    ] = None,
 ) -> None:
     """Prove that TensorFlow Serving can load a SavedModel; exit with 1 if it can't."""
+    from textmill.serving.budget import Budget, bytes_of, milliseconds
     from textmill.serving.contract import check_contract
 
-    rows = check_contract(model)
+    if latency is not None:
+        milliseconds(latency)
+    if memory is not None:
+        bytes_of(memory)
+    budget = Budget(latency=latency, memory=memory)
+    found = check_contract(model, server=server, python=python, budget=budget)
     if as_json:
         import dataclasses
 
-        print(json.dumps([dataclasses.asdict(row) for row in rows], indent=2, ensure_ascii=False))
+        rows = [dataclasses.asdict(row) for row in found.rows]
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
     else:
-        _print_rows([(row.rule, row.status, row.found, row.fix) for row in rows])
-    raise typer.Exit(int(any(row.status == "failed" for row in rows)))
+        _print_rows([(row.rule, row.status, row.found, row.fix) for row in found.rows])
+        _print_measured(found.measured)
+    raise typer.Exit(int(not found.holds))
 
 
 @app.command()
@@ -363,6 +395,17 @@ def _check_steps(names: list[str] | tuple[str, ...], steps: list[str]) -> None:
                 received=name,
                 fix=f"did you mean --force {close}?" if close else "name a step of the pipeline",
             )
+
+
+def _print_measured(measured: dict[str, Any]) -> None:
+    """Says what a check measured, where a model ran."""
+    if "latency_ms" in measured:
+        times = measured["latency_ms"]
+        line = f"here: loaded in {measured['load_seconds']:.2g} s, a text takes "
+        line += f"{times['p50']:.3g} ms (95 %: {times['p95']:.3g} ms)"
+        if "memory_bytes" in measured:
+            line += f", {measured['memory_bytes'] / 1e6:.4g} MB beside TensorFlow's own"
+        print(line)
 
 
 def _print_rows(rows: list[tuple[str, str, str, str]]) -> None:
