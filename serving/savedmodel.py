@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 TAG = "serve"
 TEXT, PAIR = "text", "text_pair"  # inputs, and features of a tf.train.Example
 MORE = (TOKENS, EXPLAIN)  # signatures beyond those of every model, which `describe` lists
-NEWER = "debug_name"  # of a variable; TensorFlow Serving 2.14 refuses a graph with it
+# Attributes that change no number, and that an older server than the one in brackets refuses.
+HINTS = {
+    "VarHandleOp": ("debug_name",),  # 2.15
+    "MatMul": ("grad_a", "grad_b"),  # 2.16
+    "BatchMatMulV2": ("grad_x", "grad_y"),  # 2.16
+}
 CAPTURE = "_user_specified_name"  # of a captured tensor it is the tensor's id in this process
 
 
@@ -191,7 +196,8 @@ def _finish(folder: Path, digest: str, methods: dict[str, str]) -> None:
     for node in nodes(graph):
         node.op = new.get(node.op, node.op)
         node.attr.pop(CAPTURE, None)
-        node.attr.pop(NEWER, None)
+        for hint in HINTS.get(node.op, ()):
+            node.attr.pop(hint, None)
         if node.op == "HashTableV2":
             # Tables of one name are one table to a process, whichever model brought them.
             shared = node.attr["shared_name"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import venv
@@ -14,6 +15,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from test_cli import textmill
 from textmill.artifact import Blessing, Saved
 from textmill.components.check import check
 from textmill.errors import UserError
@@ -423,3 +425,15 @@ def test_an_interpreter_without_tensorflow_fails_one_rule(model: Path, tmp_path:
     rows = check_contract(model, python=tmp_path / "bare" / "bin" / "python").rows
     assert status(rows, "failed") == ["loads elsewhere"]
     assert "No module named 'tensorflow'" in found(rows, "loads elsewhere")
+
+
+def test_the_command_says_what_was_asked_and_measured(model: Path) -> None:
+    said = textmill("check", str(model), "--server", "2.12", "--latency", "60s")
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "TensorFlow Serving 2.12 has all" in said.stdout
+    assert "19 of 20 texts take 60s at most" in said.stdout
+    assert "beside TensorFlow's own" in said.stdout
+    said = textmill("check", str(model), "--memory", "0MB", "--json")
+    assert said.returncode == 1
+    failed = [row for row in json.loads(said.stdout) if row["status"] == "failed"]
+    assert [row["rule"] for row in failed] == ["memory"]

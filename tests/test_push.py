@@ -15,12 +15,22 @@ from typing import Any
 
 import pytest
 
-from textmill.artifact import Blessing, Evaluation, Pushed, Saved, read_json, versions, write_json
+from textmill.artifact import (
+    LOGS,
+    Blessing,
+    Evaluation,
+    Pushed,
+    Saved,
+    read_json,
+    versions,
+    write_json,
+)
 from textmill.components import push as component
 from textmill.components.push import push
 from textmill.errors import Refused, UserError
 
 METRICS = {"accuracy": 0.85, "f1_macro": 0.7, "per_class": {"pos": {"recall": 0.75}}, "rows": 40}
+MEASURED = {"load_seconds": 0.5, "latency_ms": {"p50": 3.0, "p95": 4.0}}
 PASSED = {"rule": "raw text", "status": "passed", "found": "strings", "fix": ""}
 SKIPPED = {"rule": "version folder", "status": "skipped", "found": "no version", "fix": ""}
 FAILED = {"rule": "free batch", "status": "failed", "found": "text is [8]", "fix": "use None"}
@@ -41,6 +51,7 @@ def pushed(
 ) -> Pushed:
     work = model.path.parent
     write_json(work / "blessing" / "blessing.json", list(rows))
+    write_json(work / "blessing" / LOGS / "measured.json", MEASURED)
     write_json(work / "evaluation" / "metrics.json", METRICS)
     out = Pushed(work / "pushed")
     out.path.mkdir(exist_ok=True)
@@ -71,7 +82,10 @@ def test_versions_grow_and_hold_the_whole_model(tmp_path: Path) -> None:
         "assets.extra/lineage.json",
     }
     manifest = read_json(base / "5" / "assets.extra" / "manifest.json")
-    assert manifest == {"labels": ["a"], "saved_digest": model.digest}
+    assert manifest["labels"] == ["a"]
+    assert manifest["saved_digest"] == model.digest
+    assert manifest["metrics"]["accuracy"] == 0.85
+    assert manifest["measured"] == MEASURED
     lineage = read_json(base / "5" / "assets.extra" / "lineage.json")
     assert lineage["step"] == "export"
     assert pushed(saved(tmp_path / "other" / "saved", "better"), base).model_path == base / "6"

@@ -22,9 +22,9 @@ from textmill.models.task import logits_of
 from textmill.serving import savedmodel
 from textmill.serving.contract import check_contract
 from textmill.serving.framing import Framing
+from textmill.serving.fresh_process import ask
 from textmill.serving.graph_tokenizer import graph_tokenizer
 from textmill.serving.heads import Head
-from textmill.serving.running_rules import ask
 from tiny_models import SCRIPTS, load_tokenizer, mean_of_embeddings, saved_model, tokenizer
 
 
@@ -50,7 +50,7 @@ def test_both_signatures_answer_in_a_fresh_process(served: Path) -> None:
         {"signature": "serving_default", "rows": rows},
         {"signature": "classify", "rows": rows, "examples": True},
     ]
-    default, classify = ask(served, requests)["answers"]
+    default, classify = ask(served, {"requests": requests})["answers"]
     scores = expected(served, SCRIPTS)
     np.testing.assert_allclose(default["scores"], scores, atol=1e-6)
     assert default["label"] == [["neg", "pos"][i] for i in scores.argmax(1)]
