@@ -19,11 +19,12 @@ MAIN = {
     "kubernetes": "kubernetes.yaml",
     "kserve": "kserve.yaml",
 }
+APPLY = "kubectl apply --filename {}"
 NEXT = {
     "docker": "sh {}",
     "compose": "docker compose --file {} up --detach --wait",
-    "kubernetes": "kubectl apply --filename {}",
-    "kserve": "kubectl apply --filename {}",
+    "kubernetes": APPLY,
+    "kserve": APPLY,
 }
 
 
@@ -76,6 +77,16 @@ def write_files(deployment: Deployment, out: Path) -> dict[str, bool]:
     return {name: before.get(name) != content for name, content in files.items()}
 
 
+def next_step(deployment: Deployment, out: Path) -> str:
+    """Returns the command that takes the files in `out` from there."""
+    step = NEXT[deployment.target].format(shlex.quote(str(out / MAIN[deployment.target])))
+    if deployment.scheme == "oci":
+        image, dockerfile = deployment.image, shlex.quote(str(out / "Dockerfile"))
+        build = f"docker build --platform linux/amd64 --file {dockerfile} --tag {image}"
+        return f"{build} {shlex.quote(str(deployment.base))} && docker push {image} && {step}"
+    return step
+
+
 def _render(name: str, deployment: Deployment, folder: Path, configs: Mapping[str, str]) -> str:
     import jinja2
 
@@ -100,7 +111,6 @@ def _render(name: str, deployment: Deployment, folder: Path, configs: Mapping[st
         beside=Path(os.path.relpath(deployment.base, folder)).as_posix(),
         claim=claim if deployment.scheme == "pvc" else f"{deployment.name}-models",
         inside=inside.strip("/") if deployment.scheme == "pvc" else "",
-        image=(deployment.storage or "").removeprefix("oci://"),
     )
 
 

@@ -72,6 +72,11 @@ class Deployment:
         return self.storage.split("://")[0] if self.storage else ""
 
     @property
+    def image(self) -> str:
+        """The image that holds the model, where the storage is one."""
+        return (self.storage or "").removeprefix("oci://") if self.scheme == "oci" else ""
+
+    @property
     def metrics(self) -> str:
         """The path of the figures for Prometheus."""
         # KServe's runtime tells Prometheus this path.

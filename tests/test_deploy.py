@@ -26,7 +26,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 from server_protos import messages
 from test_cli import textmill
 from textmill.errors import UserError
-from textmill.serving.deploy import deploy_files, write_files
+from textmill.serving.deploy import deploy_files, next_step, write_files
 from textmill.serving.deployment import SERVER, plan_deployment
 
 PAGE = Path(__file__).parents[1] / "docs" / "deploy.md"
@@ -294,6 +294,12 @@ def test_an_image_gets_a_dockerfile(base: Path, target: str, lines: list[str]) -
     assert begin.startswith(lines[0])
     assert copy.split() == ["COPY", "--chown=1000:1000", ".", lines[1]]
     assert files["Dockerfile.dockerignore"] == ".*\n"
+    plan = plan_deployment(base, target=target, storage="oci://registry.example.com/reviews:3")
+    build, push, apply = next_step(plan, Path("an out")).split(" && ")
+    *_, dockerfile, _, image, context = shlex.split(build)
+    assert (dockerfile, image, context) == ("an out/Dockerfile", push.split()[-1], str(base))
+    assert image == "registry.example.com/reviews:3"
+    assert shlex.split(apply)[-1] == f"an out/{target}.yaml"
 
 
 @pytest.mark.parametrize(

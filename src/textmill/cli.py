@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -246,7 +245,7 @@ def deploy(
     ] = None,
 ) -> None:
     """Write all that it takes to run TensorFlow Serving on a pushed model."""
-    from textmill.serving.deploy import NEXT, deploy_files, write_files
+    from textmill.serving.deploy import deploy_files, next_step, write_files
     from textmill.serving.deployment import SERVER, plan_deployment
 
     deployment = plan_deployment(
@@ -269,7 +268,7 @@ def deploy(
     written = write_files(deployment, out)
     for file, changed in written.items():
         print(f"{'wrote' if changed else 'kept '} {out / file}")
-    print("next:", NEXT[deployment.target].format(shlex.quote(str(out / next(iter(written))))))
+    print("next:", next_step(deployment, out))
 
 
 @app.command()
