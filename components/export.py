@@ -104,7 +104,8 @@ def export(
         pair=about["pair"],
         explain=explain,
     )
-    texts = _texts(examples, pair=about["pair"])
+    real, strange = _texts(examples, pair=about["pair"])
+    texts = [*real, *strange]
     rows = golden(task, network, model, texts, rules)
     described = savedmodel.describe(out.path)
     wanted = forms(about["kind"], pair=about["pair"], more=described["more_signatures"])
@@ -119,6 +120,7 @@ def export(
         **described,
         "minimum_server": oldest_server(out.path),
         "server_flags": [],
+        "real_rows": len(real),  # the first of the golden ones
         "golden": rows,
     }
     write_json(out.path / "assets.extra" / "manifest.json", manifest)
@@ -139,8 +141,10 @@ def _tokens(model: Model) -> list[str]:
     return found
 
 
-def _texts(examples: Examples | None, *, pair: bool) -> list[dict[str, str]]:
-    """Returns texts of all lengths from the test split, then strange ones; each with its pair."""
+def _texts(
+    examples: Examples | None, *, pair: bool
+) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Returns texts of all lengths from the test split, and strange ones; each with its pair."""
     rows: list[dict[str, str]] = []
     if examples:
         schema = examples.schema()
@@ -156,6 +160,4 @@ def _texts(examples: Examples | None, *, pair: bool) -> list[dict[str, str]]:
     strange = [*STRANGE, " ".join([*longest, *["a film of many words"] * 200])[:5000]]
     others = {PAIR: strange[1:] + strange[:1]} if pair else {}
     made = zip(strange, *others.values(), strict=True)
-    return [rows[i] for i in places] + [
-        dict(zip((TEXT, *others), row, strict=True)) for row in made
-    ]
+    return [rows[i] for i in places], [dict(zip((TEXT, *others), row, strict=True)) for row in made]

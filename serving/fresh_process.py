@@ -55,3 +55,15 @@ def ask(folder: Path, job: dict[str, Any], python: Path | None = None) -> dict[s
     if "error" in result:
         result["error"] = result["error"].replace(str(copy), str(folder))
     return result
+
+
+def one_line(error: str, folder: Path) -> str:
+    """Returns the line of an error that says most, without the model's path.
+
+    Example:
+        >>> one_line("  no file /m/1/a", Path("/m/1"))
+        'no file the model/a'
+    """
+    lines = [line.strip() for line in error.splitlines()]
+    lines = [line for line in lines if line and line != "Graph execution error:"]
+    return (lines[0] if lines else "no message").replace(str(folder), "the model")[:300]

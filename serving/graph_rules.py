@@ -43,16 +43,23 @@ def _shape(info: Any) -> str:
 
     if info is None:
         return "missing"
+    if not _dense(info):
+        return "ragged or sparse"
     if info.tensor_shape.unknown_rank:
         return f"{as_dtype(info.dtype).name} of unknown rank"
     return f"{as_dtype(info.dtype).name} {[d.size for d in info.tensor_shape.dim]}"
+
+
+def _dense(info: Any) -> bool:
+    """Says whether what a signature names is one tensor; only then is its type given."""
+    return bool(info.WhichOneof("encoding") == "name" and info.dtype)
 
 
 def fits(info: Any, wanted: str) -> bool:
     """Says whether a tensor has a type and as many dimensions as in "string [batch]"."""
     from tensorflow.dtypes import as_dtype
 
-    if info is None:
+    if info is None or not _dense(info):
         return False
     kind, _, shape = wanted.partition(" ")
     return (
@@ -111,7 +118,7 @@ def rest_types(meta: Any) -> Row:
     wrong = [
         f"{name} is {_shape(info)}"
         for name, info in _tensors(meta)
-        if info.WhichOneof("encoding") != "name" or as_dtype(info.dtype).name not in REST
+        if not _dense(info) or as_dtype(info.dtype).name not in REST
     ]
     base64 = [
         f"{name}: {key}"
@@ -133,7 +140,8 @@ def batch(meta: Any) -> Row:
     fixed = [
         f"{name} is {_shape(info)}"
         for name, info in _tensors(meta)
-        if not info.tensor_shape.unknown_rank
+        if _dense(info)
+        and not info.tensor_shape.unknown_rank
         and (not info.tensor_shape.dim or info.tensor_shape.dim[0].size != -1)
     ]
     return judge(

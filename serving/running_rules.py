@@ -7,23 +7,24 @@ from typing import Any, NamedTuple
 
 from textmill.artifact import LabelKind
 from textmill.serving.answers import answer_rows, distance, unit_of
-from textmill.serving.fresh_process import ask
+from textmill.serving.fresh_process import ask, one_line
 from textmill.serving.graph_rules import fits
-from textmill.serving.heads import PREDICT, Form
+from textmill.serving.heads import EXPLAIN, PREDICT, REGRESS, TOKENS, Form
 from textmill.serving.rows import Row, judge
 from textmill.serving.savedmodel import PAIR, TEXT
-from textmill.serving.warmup import FILE, Record, read_warmup
+from textmill.serving.warmup_rules import WARM, read, replayed
 
 TOLERANCE = 1e-5  # largest difference of two scores that are taken as equal
 SAMPLES = ["A good film.", "", "Überraschend 好看 🎬, and much longer than the others are. " * 4]
+ELSEWHERE_TOLERANCE = 1e-4  # of two TensorFlows, whose kernels add up in another order
 MEASURED = ["load_seconds", "latency_ms", "memory_bytes"]
-RUNS, ELSEWHERE, EACH, EQUAL, ALONE, WARM = RULES = (
+RUNS, ELSEWHERE, EACH, EQUAL, ALONE, _ = RULES = (
     "loads and runs",
     "loads elsewhere",
     "an answer for each",
     "equal to the trained model",
     "independent of the batch",
-    "warmup replays",
+    WARM,
 )
 
 
@@ -72,23 +73,23 @@ def answers(subject: Subject, python: Path | None = None) -> tuple[list[Row], di
         for name in usable
         for rows in ([], rows_in)
     ]
-    answering = "serving_default" in usable and all(
-        fits(meta.signature_def["serving_default"].outputs.get(name), shape)
-        for name, shape in wanted["serving_default"].outputs.items()
-    )
+    answering = "serving_default" in usable and _gives(meta, "serving_default", wanted)
     batch = rows_in[:: max(1, len(rows_in) // 8)]  # short, long and strange, some of each
     alone = [
         {"signature": "serving_default", "rows": rows} for rows in (batch, *([r] for r in batch))
     ]
     alone = alone if answering else []
-    records, unreadable = _warmup(subject.folder)
-    replayed = [{"signature": r.signature, "tensors": r.tensors} for r in records]
-    job: dict[str, Any] = {"requests": [*asked, *alone, *replayed]}
+    ids = _token_rows(subject) if answering else []
+    warmup = read(subject.folder, meta)
+    job: dict[str, Any] = {"requests": [*asked, *alone, *ids, *warmup.requests]}
     if answering:
-        job["measure"] = alone[0]
+        # What is strange on purpose is no measure of what clients send.
+        real = rows_in[: manifest.get("real_rows") or None]
+        job["measure"] = {"signature": "serving_default", "rows": real}
     found = ask(subject.folder, job)
     said = found.get("answers", [])
-    main, warm = said[: len(asked) + len(alone)], said[len(asked) + len(alone) :]
+    end = len(asked) + len(alone) + len(ids)
+    main, warm = said[:end], said[end:]
     broken = _error(found, main, subject.folder)
     what = " and ".join(usable) or "no signature, for none takes text"
     rows = [
@@ -98,22 +99,30 @@ def answers(subject: Subject, python: Path | None = None) -> tuple[list[Row], di
             f"V1 Session, XLA {found.get('xla')}; ran {what}",
             "export core operations and plain variables; see the error",
         ),
-        _elsewhere(subject.folder, python, {"requests": asked}),
+        _elsewhere(subject, python, job, said),
     ]
     if broken or not answering:
         why = "the model did not run" if broken else "serving_default does not answer text"
         rest = [Row(rule, "skipped", why, "") for rule in (EACH, EQUAL, ALONE)]
     else:
         kind = subject.kind
-        whole = answer_rows(kind, main[2 * usable.index("serving_default") + 1])
-        mixed, *single = (answer_rows(kind, each) for each in main[len(asked) :])
+        whole = {
+            name: _said(kind, wanted[name], main[2 * i + 1])
+            for i, name in enumerate(usable)
+            if name != EXPLAIN and _gives(meta, name, wanted)
+        }
+        if ids:
+            whole[TOKENS] = answer_rows(kind, main[-1])
+        mixed, *single = (
+            answer_rows(kind, each) for each in main[len(asked) : len(asked) + len(alone)]
+        )
         unit = unit_of(kind, golden)
         rest = [
             _each(usable, main, len(rows_in)),
             _equal(whole, golden, unit),
             _alone(mixed, [row for one in single for row in one], unit),
         ]
-    rows += [*rest, _replayed(records, unreadable, warm, bool(found.get("error")), subject)]
+    rows += [*rest, replayed(warmup, None if "error" in found else warm, subject.folder)]
     return rows, {name: found[name] for name in MEASURED if name in found}
 
 
@@ -125,6 +134,12 @@ def _takes(meta: Any, name: str, wanted: dict[str, Form]) -> bool:
     if len(inputs) == len(known) == 1:
         return fits(next(iter(inputs.values())), "string [batch]")
     return set(inputs) == set(known) and all(fits(i, "string [batch]") for i in inputs.values())
+
+
+def _gives(meta: Any, name: str, wanted: dict[str, Form]) -> bool:
+    """Says whether a signature has the outputs that it should."""
+    outputs = meta.signature_def[name].outputs
+    return all(fits(outputs.get(key), shape) for key, shape in wanted[name].outputs.items())
 
 
 def _each(usable: list[str], said: list[dict[str, Any]], count: int) -> Row:
@@ -144,14 +159,46 @@ def _each(usable: list[str], said: list[dict[str, Any]], count: int) -> Row:
     )
 
 
-def _equal(found: list[Any], golden: list[dict[str, Any]], unit: float) -> Row:
+def _token_rows(subject: Subject) -> list[dict[str, Any]]:
+    """Returns a request to `tokens` with the golden rows as ids, where it answers whole texts."""
+    golden, manifest = subject.manifest.get("golden", []), subject.manifest
+    windows = subject.kind == "spans" or manifest.get("overlap") is not None
+    if windows or TOKENS not in subject.wanted or TOKENS not in subject.meta.signature_def:
+        return []
+    if not golden or not all("token_ids" in row for row in golden):
+        return []
+    longest = max(len(row["token_ids"]) for row in golden)
+    rows = [row["token_ids"] for row in golden]
+    inputs = {
+        "token_ids": [[*ids, *[0] * (longest - len(ids))] for ids in rows],
+        "padding_mask": [[1] * len(ids) + [0] * (longest - len(ids)) for ids in rows],
+    }
+    if set(inputs) != set(subject.meta.signature_def[TOKENS].inputs):
+        return []
+    if not _gives(subject.meta, TOKENS, subject.wanted):
+        return []
+    return [{"signature": TOKENS, "inputs": inputs}]
+
+
+def _said(kind: LabelKind, form: Form, outputs: dict[str, Any]) -> list[Any]:
+    """Returns what a signature says of each text, whatever its method calls it."""
+    return list(outputs["outputs"]) if form.method == REGRESS else answer_rows(kind, outputs)
+
+
+def _equal(found: dict[str, list[Any]], golden: list[dict[str, Any]], unit: float) -> Row:
     if not golden:
         return Row(EQUAL, "skipped", "no manifest with rows of the trained model", "")
-    far = distance(found, [row["answer"] for row in golden])
+    wanted = [row["answer"] for row in golden]
+    far = {name: distance(rows, wanted) for name, rows in found.items()}
+    wrong = [
+        f"answers of {name} differ by up to {d:.3g}"
+        for name, d in far.items()
+        if d > TOLERANCE * unit
+    ]
     return judge(
         EQUAL,
-        "" if far <= TOLERANCE * unit else f"answers differ by up to {far:.3g}",
-        f"{len(golden)} rows of the manifest within {TOLERANCE * unit:.2g}",
+        "; ".join(wrong),
+        f"{len(golden)} rows of the manifest within {TOLERANCE * unit:.2g}: {', '.join(far)}",
         "export the model again; what is served is not what was trained",
     )
 
@@ -168,61 +215,45 @@ def _alone(together: list[Any], alone: list[Any], unit: float) -> Row:
     )
 
 
-def _warmup(folder: Path) -> tuple[list[Record], str]:
-    """Returns the warmup requests, and why there are none where they can't be read."""
-    try:
-        return read_warmup(folder), ""
-    except ValueError as error:
-        return [], str(error)
-
-
-def _replayed(
-    records: list[Record],
-    unreadable: str,
-    said: list[dict[str, Any]],
-    failed: bool,
-    subject: Subject,
+def _elsewhere(
+    subject: Subject, python: Path | None, job: dict[str, Any], said: list[dict[str, Any]]
 ) -> Row:
-    """Judges whether the server will get through the warmup requests: one that fails stops it."""
-    if not (subject.folder / FILE).is_file():
-        return Row(WARM, "skipped", "there are no warmup requests; the first answers are slow", "")
-    if failed and not unreadable:
-        return Row(WARM, "skipped", "the model did not load", "")
-    wrong = [unreadable] if unreadable else []
-    for number, (record, answer) in enumerate(zip(records, said, strict=False), start=1):
-        if "error" in answer:
-            text = _one_line(answer["error"], subject.folder)
-            wrong.append(f"request {number} to {record.signature}: {text}")
-        elif subject.meta.signature_def[record.signature].method_name != record.method:
-            wrong.append(f"request {number} asks {record.signature} for what it does not do")
-    names = sorted({record.signature for record in records})
-    return judge(
-        WARM,
-        "; ".join(wrong[:3]),
-        f"{len(records)} requests to {', '.join(names)}",
-        f"export the model again, or remove {FILE}",
-    )
-
-
-def _elsewhere(folder: Path, python: Path | None, job: dict[str, Any]) -> Row:
+    """Judges whether another TensorFlow answers all that this one did, and the same."""
     if python is None:
         return Row(ELSEWHERE, "skipped", "no other interpreter was named: --python PATH", "")
-    found = ask(folder, job, python)
+    found = ask(subject.folder, {"requests": job["requests"]}, python)
+    there = found.get("answers", [])
+    broken, far = _error(found, there, subject.folder), 0.0
+    for ours, theirs in zip(said, there, strict=False):
+        if "error" not in ours and not broken:
+            far = max(far, *(_apart(ours[name], theirs.get(name)) for name in ours))
+    if not broken and far > ELSEWHERE_TOLERANCE:
+        broken = f"TensorFlow {found.get('tensorflow')} answers otherwise, by up to {far:.3g}"
     return judge(
         ELSEWHERE,
-        _error(found, found.get("answers", []), folder),
-        f"TensorFlow {found.get('tensorflow')} of {python}",
+        broken,
+        f"TensorFlow {found.get('tensorflow')} of {python} answers {len(there)} requests as here",
         "export operations that this TensorFlow has; see the error",
     )
+
+
+def _apart(ours: Any, theirs: Any) -> float:
+    """Returns the largest difference of two outputs in a number; of other names it is infinite.
+
+    Example:
+        >>> _apart([["a", 0.5]], [["a", 0.25]]), _apart(["a"], ["b"])
+        (0.25, inf)
+    """
+    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        return max((_apart(a, b) for a, b in zip(ours, theirs, strict=True)), default=0.0)
+    if isinstance(ours, int | float) and isinstance(theirs, int | float):
+        # Relative where numbers are large: a regression has any.
+        far = abs(ours - theirs) / max(1.0, abs(ours))
+        return far if far == far else float("inf")
+    return 0.0 if ours == theirs else float("inf")
 
 
 def _error(found: dict[str, Any], said: list[dict[str, Any]], folder: Path) -> str:
     """Returns the first thing that went wrong, in a line; "" if nothing did."""
     errors = [found["error"]] if "error" in found else [a["error"] for a in said if "error" in a]
-    return _one_line(errors[0], folder) if errors else ""
-
-
-def _one_line(error: str, folder: Path) -> str:
-    lines = [line.strip() for line in error.splitlines()]
-    lines = [line for line in lines if line and line != "Graph execution error:"]
-    return (lines[0] if lines else "no message").replace(str(folder), "the model")[:300]
+    return one_line(errors[0], folder) if errors else ""

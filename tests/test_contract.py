@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import venv
@@ -25,6 +26,8 @@ from textmill.serving.contract import check_contract
 from textmill.serving.rows import Row
 from textmill.serving.warmup import FILE
 from tiny_models import edit, edit_manifest, mean_of_embeddings, saved_model, tokenizer
+
+OLD = "TEXTMILL_OTHER_PYTHON"  # the path of an interpreter with another TensorFlow
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +108,18 @@ def drop_label(meta: Any) -> None:
     del meta.signature_def["serving_default"].outputs["label"]
 
 
+def drop_scores(meta: Any) -> None:
+    del meta.signature_def["classify"].outputs["scores"]
+
+
+def sparse(meta: Any) -> None:
+    meta.signature_def["third"].CopyFrom(meta.signature_def["serving_default"])
+    scores = meta.signature_def["third"].outputs["scores"]
+    label = meta.signature_def["third"].outputs["label"].name
+    for part in ("values", "indices", "dense_shape"):
+        setattr(scores.coo_sparse, f"{part}_tensor_name", label)
+
+
 def fix_batch(meta: Any) -> None:
     meta.signature_def["serving_default"].inputs["text"].tensor_shape.dim[0].size = 8
 
@@ -167,6 +182,8 @@ def train_tag(meta: Any) -> None:
         (predict_method, "signature classify", "method is"),
         (rename_input, "signature serving_default", "input text is missing"),
         (drop_label, "signature serving_default", "output label is missing"),
+        (drop_scores, "signature classify", "output scores is missing"),
+        (sparse, "types for REST", "third: scores is ragged or sparse"),
         (fix_batch, "free batch", "text is string [8]"),
         (take_numbers, "raw text", "third: text is int32"),
         (unknown_method, "valid signatures", "third has the method 'mine'"),
@@ -217,6 +234,18 @@ def test_other_scores_than_the_trained_model(model: Path, tmp_path: Path) -> Non
     rows = check_contract(model).rows
     assert status(rows, "failed") == []
     assert "equal to the trained model" in status(rows, "skipped")
+
+
+@pytest.mark.usefixtures("here")
+def test_every_signature_must_give_the_scores_of_the_trained_model(model: Path) -> None:
+    rule = "equal to the trained model"
+    assert "serving_default, classify, tokens" in found(check_contract(model).rows, rule)
+    golden = Saved(model).manifest()["golden"]
+    golden[3]["token_ids"][1] += 1
+    edit_manifest(model, golden=golden)
+    rows = check_contract(model).rows
+    assert status(rows, "failed") == [rule]
+    assert found(rows, rule).startswith("answers of tokens differ")
 
 
 @pytest.mark.usefixtures("here")
@@ -371,6 +400,40 @@ def another_signature(folder: Path) -> None:
         writer.write(log.SerializeToString())
 
 
+def a_request(change: Callable[[Any], None]) -> Callable[[Path], None]:
+    """Returns what puts one changed request in the place of all."""
+
+    def put(folder: Path) -> None:
+        records = tf.data.TFRecordDataset(str(folder / FILE)).as_numpy_iterator()
+        logs = map(prediction_log_pb2.PredictionLog.FromString, records)
+        log = next(log for log in logs if "text" in log.predict_log.request.inputs)
+        change(log.predict_log.request)
+        with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
+            writer.write(log.SerializeToString())
+
+    return put
+
+
+def another_type(request: Any) -> None:
+    request.inputs["text"].CopyFrom(tf.make_tensor_proto([1]))
+
+
+def another_method(request: Any) -> None:
+    request.model_spec.signature_name = "classify"
+
+
+def another_input(request: Any) -> None:
+    request.inputs["more"].CopyFrom(request.inputs["text"])
+
+
+def nothing(request: Any) -> None:
+    request.inputs["text"].CopyFrom(tf.make_tensor_proto([], tf.string, [0]))
+
+
+def no_vector(request: Any) -> None:
+    request.inputs["text"].CopyFrom(tf.make_tensor_proto([["a"]]))
+
+
 def no_record(folder: Path) -> None:
     (folder / FILE).write_bytes(b"not a record")
 
@@ -381,6 +444,11 @@ def no_record(folder: Path) -> None:
         (too_many, "more than 1000"),
         (another_signature, "request 1 to none"),
         (no_record, "not a TFRecord"),
+        (a_request(another_type), "text is int32, not string"),
+        (a_request(another_method), "asked by tensorflow/serving/predict"),
+        (a_request(another_input), "gives ['more', 'text'], not ['text']"),
+        (a_request(nothing), "holds no row"),
+        (a_request(no_vector), "to serving_default: "),  # only the graph itself notices
     ],
 )
 @pytest.mark.usefixtures("here")
@@ -420,6 +488,30 @@ def test_another_interpreter_loads_it_too(model: Path) -> None:
         check_contract(model, python=Path("nowhere/python"))
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(OLD not in os.environ, reason=f"{OLD} names no interpreter with TensorFlow")
+def test_an_old_interpreter_answers_the_same(model: Path) -> None:
+    proof = check_contract(model, python=Path(os.environ[OLD]))
+    assert status(proof.rows, "failed") == []
+    assert "requests as here" in found(proof.rows, "loads elsewhere")
+
+
+def test_another_tensorflow_that_answers_otherwise(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(folder: Path, job: dict[str, Any], python: Path | None = None) -> dict[str, Any]:
+        said = {"tensorflow": "1.0", **session.serve(str(folder), job)}
+        if python:
+            said["answers"][1]["scores"][2][0] += 2e-4
+        return said
+
+    monkeypatch.setattr(running_rules, "ask", ask)
+    monkeypatch.setattr(session, "SECONDS", 0.0)
+    rows = check_contract(model, python=Path(sys.executable)).rows
+    assert status(rows, "failed") == ["loads elsewhere"]
+    assert "TensorFlow 1.0 answers otherwise" in found(rows, "loads elsewhere")
+
+
 def test_an_interpreter_without_tensorflow_fails_one_rule(model: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "bare", symlinks=True)
     rows = check_contract(model, python=tmp_path / "bare" / "bin" / "python").rows
@@ -437,3 +529,28 @@ def test_the_command_says_what_was_asked_and_measured(model: Path) -> None:
     assert said.returncode == 1
     failed = [row for row in json.loads(said.stdout) if row["status"] == "failed"]
     assert [row["rule"] for row in failed] == ["memory"]
+
+
+@pytest.mark.slow
+def test_an_export_of_keras_hub_fails_the_rules_that_it_breaks(tmp_path: Path) -> None:
+    """A classifier on token ids, as `model.export` of Keras writes it."""
+    import keras_hub
+
+    backbone = keras_hub.models.BertBackbone(
+        vocabulary_size=4000, num_layers=1, num_heads=2, hidden_dim=64, intermediate_dim=64,
+        max_sequence_length=16,
+    )  # fmt: skip
+    network = keras_hub.models.BertTextClassifier(backbone, num_classes=2, preprocessor=None)
+    network.export(str(tmp_path / "1"), format="tf_saved_model", verbose=False)
+    rows = check_contract(tmp_path).rows
+    assert status(rows, "failed") == KERAS_HUB
+    assert all(row.fix for row in rows if row.status == "failed")
+
+
+KERAS_HUB = [
+    "signature serving_default",
+    "signature classify",
+    "raw text",
+    "server operations",
+    "weights stored once",
+]
