@@ -1,14 +1,14 @@
 """What do twenty minutes of pretraining on unlabelled reviews add to a classifier from scratch?
 
-python benchmarks/pretraining_lift.py WORKSPACE [20m] [LABELS=1000] [SEEDS=3] [chinese|imdb] [mini|tiny]
+python benchmarks/pretraining_lift.py WORKSPACE [20m] [LABELS=1000] [SEEDS=3] [chinese|imdb] [SIZE]
 
 "imdb": the corpus is the texts of 25,000 IMDB reviews, the task whether a short review from Rotten
 Tomatoes is good. "chinese": the corpus is the training texts of 17,500 Chinese reviews, the task
 whether one of the others is good. No text of the test is in the corpus, and no label; the task has
-some of its labels. Both classifiers have the same size and the
-same tokenizer, trained on the corpus; one begins with random weights (others for each seed), the
-other with pretrained ones. Each side takes the learning rate that is best for it on the validation
-split. Steps are kept in WORKSPACE: what was killed goes on.
+some of its labels. Both classifiers have the same size and the same tokenizer, trained on the
+corpus; one begins with random weights (others for each seed), the other with pretrained ones. Each
+side takes the learning rate that is best for it on the validation split. Steps are kept in
+WORKSPACE: what was killed goes on.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ def main(
 
     print(describe())
     print(
-        f"pretraining of {size}: {budget}, {steps:,} steps, {last['epoch']} epochs; on held-out texts a "
-        f"perplexity of {float(last['val_perplexity']):.1f}, "
+        f"pretraining of {size}: {budget}, {steps:,} steps, {last['epoch']} epochs; on held-out "
+        f"texts a perplexity of {float(last['val_perplexity']):.1f}, "
         f"{float(last['val_masked_accuracy']):.3f} of the masked tokens right"
     )
     print(f"classifier: {labels} labels, test rows {task.schema()['rows']['test']}\n")
