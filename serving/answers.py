@@ -56,3 +56,19 @@ def distance(found: list[Any], wanted: list[Any]) -> float:
         far = np.nan_to_num(np.abs(a - b), nan=np.inf)
         furthest = max(furthest, float(far.max(initial=0.0)))
     return furthest
+
+
+def apart(ours: Any, theirs: Any) -> float:
+    """Returns the largest difference of two outputs in a number; of other names it is infinite.
+
+    Example:
+        >>> apart([["a", 0.5]], [["a", 0.25]]), apart(["a"], ["b"])
+        (0.25, inf)
+    """
+    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        return max((apart(a, b) for a, b in zip(ours, theirs, strict=True)), default=0.0)
+    if isinstance(ours, int | float) and isinstance(theirs, int | float):
+        # Relative where numbers are large: a regression has any.
+        far = abs(ours - theirs) / max(1.0, abs(ours))
+        return far if far == far else float("inf")
+    return 0.0 if ours == theirs else float("inf")

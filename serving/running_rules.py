@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textmill.artifact import LabelKind
-from textmill.serving.answers import answer_rows, distance, unit_of
+from textmill.serving.answers import answer_rows, apart, distance, unit_of
 from textmill.serving.fresh_process import ask, one_line
 from textmill.serving.graph_rules import fits
 from textmill.serving.heads import EXPLAIN, PREDICT, REGRESS, TOKENS, Form
@@ -226,7 +226,7 @@ def _elsewhere(
     broken, far = _error(found, there, subject.folder), 0.0
     for ours, theirs in zip(said, there, strict=False):
         if "error" not in ours and not broken:
-            far = max(far, *(_apart(ours[name], theirs.get(name)) for name in ours))
+            far = max(far, *(apart(ours[name], theirs.get(name)) for name in ours))
     if not broken and far > ELSEWHERE_TOLERANCE:
         broken = f"TensorFlow {found.get('tensorflow')} answers otherwise, by up to {far:.3g}"
     return judge(
@@ -235,22 +235,6 @@ def _elsewhere(
         f"TensorFlow {found.get('tensorflow')} of {python} answers {len(there)} requests as here",
         "export operations that this TensorFlow has; see the error",
     )
-
-
-def _apart(ours: Any, theirs: Any) -> float:
-    """Returns the largest difference of two outputs in a number; of other names it is infinite.
-
-    Example:
-        >>> _apart([["a", 0.5]], [["a", 0.25]]), _apart(["a"], ["b"])
-        (0.25, inf)
-    """
-    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
-        return max((_apart(a, b) for a, b in zip(ours, theirs, strict=True)), default=0.0)
-    if isinstance(ours, int | float) and isinstance(theirs, int | float):
-        # Relative where numbers are large: a regression has any.
-        far = abs(ours - theirs) / max(1.0, abs(ours))
-        return far if far == far else float("inf")
-    return 0.0 if ours == theirs else float("inf")
 
 
 def _error(found: dict[str, Any], said: list[dict[str, Any]], folder: Path) -> str:

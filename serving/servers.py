@@ -114,9 +114,9 @@ def minimum(needed: Iterable[Need]) -> str | None:
     fitting = set.intersection(set(releases()), *(set(need.releases) for need in needed))
     oldest = None
     for release in reversed(releases()):
-        if release not in fitting and oldest is not None:
+        if release not in fitting:
             break
-        oldest = release if release in fitting else oldest
+        oldest = release
     return oldest
 
 

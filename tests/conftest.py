@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,3 +58,20 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from huggingface_models import make
 
     return make(tmp_path_factory.mktemp("huggingface"))
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loads models in this process: quicker, where the fresh one is not what is tested."""
+
+    from textmill.serving import running_rules, session
+
+    def ask(folder: Path, job: dict[str, Any], python: Path | None = None) -> dict[str, Any]:
+        del python
+        try:
+            return {"xla": "left alone", **session.serve(str(folder), job)}
+        except Exception as error:
+            return {"error": str(error)}
+
+    monkeypatch.setattr(running_rules, "ask", ask)
+    monkeypatch.setattr(session, "SECONDS", 0.0)  # nothing here looks at times

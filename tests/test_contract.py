@@ -40,21 +40,6 @@ def model(good: Path, tmp_path: Path) -> Path:
     return shutil.copytree(good, tmp_path / "models" / "7")
 
 
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loads models in this process: quicker, where the fresh one is not what is tested."""
-
-    def ask(folder: Path, job: dict[str, Any], python: Path | None = None) -> dict[str, Any]:
-        del python
-        try:
-            return {"xla": "left alone", **session.serve(str(folder), job)}
-        except Exception as error:
-            return {"error": str(error)}
-
-    monkeypatch.setattr(running_rules, "ask", ask)
-    monkeypatch.setattr(session, "SECONDS", 0.0)  # nothing here looks at times
-
-
 def status(rows: list[Row], wanted: str) -> list[str]:
     return [row.rule for row in rows if row.status == wanted]
 
