@@ -108,8 +108,8 @@ def minimum(needed: Iterable[Need]) -> str | None:
     """Returns the oldest release from which on every server has what is needed; None if none has.
 
     Example:
-        >>> minimum([Need("MatMul", ("2.12", "2.13")), Need("Newer", ("2.13",))])
-        '2.13'
+        >>> minimum([Need("MatMul", tuple(releases())), Need("Newer", ("2.20", "2.21"))])
+        '2.20'
     """
     fitting = set.intersection(set(releases()), *(set(need.releases) for need in needed))
     oldest = None

@@ -446,7 +446,6 @@ def test_warmup_requests_that_would_stop_the_server(
     assert says in found(rows, "warmup replays")
 
 
-@pytest.mark.usefixtures("here")
 def test_a_budget_that_is_not_kept(model: Path) -> None:
     kept = check_contract(model, budget=Budget(latency="60s", memory="100GB")).rows
     assert status(kept, "failed") == []
