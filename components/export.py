@@ -10,6 +10,7 @@ from textmill.components.cleaning import Cleaning
 from textmill.components.cleaning_graph import clean_graph
 from textmill.components.golden import golden
 from textmill.components.train import ABOUT
+from textmill.errors import UserError
 from textmill.frame import read_frame
 from textmill.models import text_classification
 from textmill.models.serving_weights import serving_weights
@@ -22,6 +23,7 @@ from textmill.serving.explain import Explainer
 from textmill.serving.framing import Framing
 from textmill.serving.graph_tokenizer import graph_tokenizer
 from textmill.serving.heads import Head, forms
+from textmill.serving.precision import PRECISIONS, Name
 from textmill.serving.savedmodel import PAIR, TEXT
 from textmill.serving.servers import oldest_server
 from textmill.serving.warmup import write_warmup
@@ -50,6 +52,7 @@ def export(
     examples: Examples | None = None,
     *,
     task: Task = text_classification,
+    precision: Name = "float32",
 ) -> None:
     """Write `model` to `out` as a SavedModel, with a manifest that says what it should answer.
 
@@ -67,9 +70,11 @@ def export(
         examples: Where golden rows come from: the shortest and the longest text of the test split,
             and some in between. Without them there are strange texts alone.
         task: What the model learned, as `train` was told.
+        precision: In what numbers weights are stored and multiplied; scores are float32 always.
 
     Raises:
-        UserError: If the tokenizer can't be put into a graph exactly.
+        UserError: If the tokenizer can't be put into a graph exactly, or the model is served by
+            Keras's graph, which computes in float32 alone.
     """
     import_tensorflow()
     import keras
@@ -82,7 +87,14 @@ def export(
     rules = Cleaning(**about["cleaning"])
     frame = read_frame(model.tokenizer_file)
     weights = serving_weights(network, pair=about["pair"])
-    encoder = Encoder(weights) if weights else None
+    if weights is None and precision != "float32":
+        raise UserError(
+            f"this model can't be served in {precision}",
+            expected="an encoder such as BERT, DistilBERT, RoBERTa, ALBERT or ELECTRA",
+            received=type(network.backbone).__name__,
+            fix='take precision = "float32"',
+        )
+    encoder = Encoder(weights, PRECISIONS[precision]) if weights else None
     framing = Framing(frame, about["max_length"], about["overlap"], about["windows"])
     head = Head(
         about["kind"],
@@ -118,6 +130,8 @@ def export(
         "made_from": {"model": model.digest} | ({"examples": examples.digest} if examples else {}),
         "versions": {name: version(name) for name in ("textmill", "keras", "tensorflow")},
         **described,
+        "precision": precision,
+        "tolerance": PRECISIONS[precision].tolerance,
         "minimum_server": oldest_server(out.path),
         "server_flags": [],
         "real_rows": len(real),  # the first of the golden ones

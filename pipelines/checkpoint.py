@@ -14,6 +14,7 @@ from textmill.models.preset import Preset
 from textmill.models.tasks import task_named
 from textmill.progress import Listener
 from textmill.run import Run
+from textmill.serving.precision import Name
 
 
 def export_checkpoint(
@@ -22,6 +23,7 @@ def export_checkpoint(
     *,
     max_length: int | None = None,
     pair: bool = False,
+    precision: Name = "float32",
     listener: Listener | None = None,
 ) -> Path:
     """Writes a version that TensorFlow Serving loads from a checkpoint; returns its folder.
@@ -31,6 +33,7 @@ def export_checkpoint(
         to: The base folder, as `push` takes it.
         max_length: Tokens a row at most; None: what the checkpoint says.
         pair: Whether it was trained on two texts a row.
+        precision: In what numbers weights are stored and multiplied.
         listener: Hears how it goes.
 
     Raises:
@@ -40,7 +43,8 @@ def export_checkpoint(
     with tempfile.TemporaryDirectory() as workspace:
         run = Run(Path(workspace), listener=listener)
         model = run(adopt, checkpoint=Preset(checkpoint), max_length=max_length, pair=pair)
-        saved = run(export, model, task=task_named(model.task()["task"]))
+        task = task_named(model.task()["task"])
+        saved = run(export, model, task=task, precision=precision)
         return run(push, saved, run(check, saved), to=str(to)).model_path
 
 

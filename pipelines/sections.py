@@ -23,6 +23,7 @@ from textmill.models.search_code import find_code
 from textmill.models.search_space import read_space
 from textmill.models.settings import Duration
 from textmill.serving.budget import Budget, Latency, Memory
+from textmill.serving.precision import Name
 from textmill.serving.servers import read_release
 
 Share = Annotated[float, Interval(gt=0, lt=1)]
@@ -233,6 +234,19 @@ class Tune:
 
 
 _SEARCH = ("algorithm", "objective", "trials", "budget", "rows", "seed")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Export:
+    """`[export]`: how the model is served.
+
+    Attributes:
+        precision: "float32"; "bfloat16" for weights and products, half the size and quicker where
+            the processor multiplies it; "bfloat16_weights" or "int8_weights" to store weights in a
+            half or a quarter of the size and compute in float32, which is slower.
+    """
+
+    precision: Name = "float32"
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -28,7 +28,7 @@ from textmill.models import multi_label_classification
 from textmill.models import text_classification as one_label
 from textmill.models.settings import Settings
 from textmill.models.task import Task
-from textmill.pipelines.sections import Check, Condition, Data, Model, Push, Tune
+from textmill.pipelines.sections import Check, Condition, Data, Export, Model, Push, Tune
 from textmill.run import Runner
 
 
@@ -44,6 +44,7 @@ class Config:
         push: See `Push`.
         train: See `Settings`.
         tune: See `Tune`; without it the values of `train` and `model` are taken as they are.
+        export: See `Export`.
         check: See `Check`.
         gate: Metric -> condition such as ">= 0.8"; a model that fails one is not pushed.
         lineage: SQLAlchemy URL of the lineage store, default SQLite in the workspace.
@@ -56,6 +57,7 @@ class Config:
     push: Push
     train: Settings = field(default_factory=Settings)
     tune: Tune | None = None
+    export: Export = field(default_factory=Export)
     check: Check = field(default_factory=Check)
     gate: dict[str, Condition] = field(default_factory=dict)
     lineage: str | None = None
@@ -129,7 +131,7 @@ def supervised(run: Runner, config: Config, task: Task) -> Pushed:
         parameters=parameters,
     )
     evaluation = run(evaluate, trained, tokens, examples, task=task)
-    saved = run(export, trained, examples, task=task)
+    saved = run(export, trained, examples, task=task, precision=config.export.precision)
     blessing = run(check, saved, **proof)
     return run(push, saved, blessing, evaluation, to=config.push.to, gate=config.gate)
 

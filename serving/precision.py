@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from textmill.errors import UserError, nearest, one_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -11,33 +15,62 @@ if TYPE_CHECKING:
     from textmill.encoder_weights import Array
 
 
+Name = Literal["float32", "bfloat16_weights", "bfloat16", "int8_weights"]
+
+
 class Precision(NamedTuple):
-    """Types by their names in TensorFlow: float32 or bfloat16.
+    """Types by their names in TensorFlow: float32, bfloat16 or int8.
 
     Sums, norms, softmax and whatever leaves the encoder are float32 in any case.
 
     Attributes:
-        weights: Of matrices and embeddings, as they are stored.
+        weights: Of matrices and embeddings, as they are stored. int8 has float32 scales beside it,
+            one for each output of a matrix and for each row of a table.
         products: Of both sides of a matrix product.
+        tolerance: By how much a score may differ from the trained model's.
     """
 
     weights: str = "float32"
     products: str = "float32"
+    tolerance: float = 1e-5
 
 
 FLOAT32 = Precision()
-PRECISIONS = {
+PRECISIONS: dict[Name, Precision] = {
     "float32": FLOAT32,
-    "bfloat16_weights": Precision(weights="bfloat16"),
-    "bfloat16": Precision("bfloat16", "bfloat16"),
+    "bfloat16_weights": Precision(weights="bfloat16", tolerance=3e-2),
+    "bfloat16": Precision("bfloat16", "bfloat16", 3e-2),
+    "int8_weights": Precision(weights="int8", tolerance=5e-2),
 }
+LARGEST = 127  # of int8, on both sides of 0
+
+
+def precision_named(name: str) -> Name:
+    """Returns a name that `PRECISIONS` knows.
+
+    Raises:
+        UserError: It is none of them.
+
+    Example:
+        >>> precision_named("bfloat16")
+        'bfloat16'
+    """
+    for known in PRECISIONS:
+        if known == name:
+            return known
+    near = nearest(name, PRECISIONS)
+    raise UserError(
+        f"no precision {name!r}",
+        expected=one_of(PRECISIONS),
+        received=repr(name),
+        fix=f"did you mean {near}?" if near else "take float32",
+    )
 
 
 class Store:
     """Keeps weights as variables, each once, and hands them to the graph as it computes with them.
 
-    A kind of number that takes more than a cast, such as int8 with a scale for each output, is
-    a branch in `matrix` and `table`: the graph asks for tensors, and not how they are stored.
+    The graph asks for tensors, and not how they are stored.
 
     Attributes:
         variables: All of them, for whoever saves the graph.
@@ -52,6 +85,11 @@ class Store:
         """Keeps the kernel of a dense layer; what comes back reads it, ready for a product."""
         import tensorflow as tf
 
+        if self.precision.weights == "int8":
+            whole, scale = self._keep_int8(value, axis=0)
+            return lambda: tf.cast(
+                tf.cast(whole.read_value(), tf.float32) * scale, self.precision.products
+            )
         kept = self._keep(value, self.precision.weights)
         return lambda: tf.cast(kept.read_value(), self.precision.products)
 
@@ -63,8 +101,20 @@ class Store:
         """Keeps embeddings; what comes back looks ids up, float32 [ids, width]."""
         import tensorflow as tf
 
+        if self.precision.weights == "int8":
+            whole, scale = self._keep_int8(value, axis=1)
+            return lambda ids: tf.cast(tf.gather(whole, ids), tf.float32) * tf.gather(scale, ids)
         kept = self._keep(value, self.precision.weights)
         return lambda ids: tf.cast(tf.gather(kept, ids), tf.float32)
+
+    def _keep_int8(self, value: Array, axis: int) -> tuple[tf.Variable, tf.Variable]:
+        """Keeps a matrix as whole numbers and the scale of each line along `axis`.
+
+        Source: https://arxiv.org/abs/1712.05877, symmetric and by channel.
+        """
+        scale = np.abs(value).max(axis, keepdims=True) / LARGEST
+        whole = np.rint(value / np.where(scale > 0, scale, 1))
+        return self._keep(whole.astype(np.float32), "int8"), self._keep(scale, "float32")
 
     def _keep(self, value: Array, kind: str) -> Any:
         import tensorflow as tf

@@ -14,7 +14,7 @@ from textmill.serving.rows import Row, judge
 from textmill.serving.savedmodel import PAIR, TEXT
 from textmill.serving.warmup_rules import WARM, read, replayed
 
-TOLERANCE = 1e-5  # largest difference of two scores that are taken as equal
+TOLERANCE = 1e-5  # of scores, where the manifest says no other
 SAMPLES = ["A good film.", "", "Überraschend 好看 🎬, and much longer than the others are. " * 4]
 ELSEWHERE_TOLERANCE = 1e-4  # of two TensorFlows, whose kernels add up in another order
 MEASURED = ["load_seconds", "latency_ms", "memory_bytes"]
@@ -48,6 +48,11 @@ class Subject(NamedTuple):
         """What its labels are."""
         kind: LabelKind = self.manifest.get("kind", "one")
         return kind
+
+    @property
+    def tolerance(self) -> float:
+        """By how much two scores may differ that are taken as equal."""
+        return float(self.manifest.get("tolerance", TOLERANCE))
 
 
 def answers(subject: Subject, python: Path | None = None) -> tuple[list[Row], dict[str, Any]]:
@@ -116,11 +121,11 @@ def answers(subject: Subject, python: Path | None = None) -> tuple[list[Row], di
         mixed, *single = (
             answer_rows(kind, each) for each in main[len(asked) : len(asked) + len(alone)]
         )
-        unit = unit_of(kind, golden)
+        near = unit_of(kind, golden) * subject.tolerance
         rest = [
             _each(usable, main, len(rows_in)),
-            _equal(whole, golden, unit),
-            _alone(mixed, [row for one in single for row in one], unit),
+            _equal(whole, golden, near),
+            _alone(mixed, [row for one in single for row in one], near),
         ]
     rows += [*rest, replayed(warmup, None if "error" in found else warm, subject.folder)]
     return rows, {name: found[name] for name in MEASURED if name in found}
@@ -185,32 +190,26 @@ def _said(kind: LabelKind, form: Form, outputs: dict[str, Any]) -> list[Any]:
     return list(outputs["outputs"]) if form.method == REGRESS else answer_rows(kind, outputs)
 
 
-def _equal(found: dict[str, list[Any]], golden: list[dict[str, Any]], unit: float) -> Row:
+def _equal(found: dict[str, list[Any]], golden: list[dict[str, Any]], near: float) -> Row:
     if not golden:
         return Row(EQUAL, "skipped", "no manifest with rows of the trained model", "")
     wanted = [row["answer"] for row in golden]
     far = {name: distance(rows, wanted) for name, rows in found.items()}
-    wrong = [
-        f"answers of {name} differ by up to {d:.3g}"
-        for name, d in far.items()
-        if d > TOLERANCE * unit
-    ]
+    wrong = [f"answers of {name} differ by up to {d:.3g}" for name, d in far.items() if d > near]
     return judge(
         EQUAL,
         "; ".join(wrong),
-        f"{len(golden)} rows of the manifest within {TOLERANCE * unit:.2g}: {', '.join(far)}",
+        f"{len(golden)} rows of the manifest within {near:.2g}: {', '.join(far)}",
         "export the model again; what is served is not what was trained",
     )
 
 
-def _alone(together: list[Any], alone: list[Any], unit: float) -> Row:
+def _alone(together: list[Any], alone: list[Any], near: float) -> Row:
     far = distance(together, alone)
     return judge(
         ALONE,
-        ""
-        if far <= TOLERANCE * unit
-        else f"answers differ by up to {far:.3g} alone and in a batch",
-        f"{len(together)} texts, alone and together, within {TOLERANCE * unit:.2g}",
+        "" if far <= near else f"answers differ by up to {far:.3g} alone and in a batch",
+        f"{len(together)} texts, alone and together, within {near:.2g}",
         "mask the padding in every layer, and take no statistics over the batch",
     )
 
@@ -227,7 +226,7 @@ def _elsewhere(
     for ours, theirs in zip(said, there, strict=False):
         if "error" not in ours and not broken:
             far = max(far, *(apart(ours[name], theirs.get(name)) for name in ours))
-    if not broken and far > ELSEWHERE_TOLERANCE:
+    if not broken and far > max(ELSEWHERE_TOLERANCE, subject.tolerance):
         broken = f"TensorFlow {found.get('tensorflow')} answers otherwise, by up to {far:.3g}"
     return judge(
         ELSEWHERE,

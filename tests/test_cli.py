@@ -97,6 +97,8 @@ def test_dry_run_needs_nothing_heavy_and_writes_nothing(project: Path) -> None:
         (["check", ".", "--python", "nosuch"], "--python nosuch: no such interpreter"),
         (["run", "textmill.toml", "--set", "check.server=2.3.0"], "not a release of TensorFlow"),
         (["run", "textmill.toml", "--set", "check.memory=lots"], "check.memory"),
+        (["export", "nosuch", "out", "--precision", "bfloat61"], "did you mean bfloat16?"),
+        (["run", "textmill.toml", "--set", "export.precision=half"], "export.precision"),
         (["lineage", "nosuch"], "no lineage here"),
         (["new", "."], "textmill.toml"),
         (["new", "fresh", "nosuch.csv"], "nosuch.csv"),

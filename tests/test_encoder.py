@@ -9,15 +9,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from exported import asked
 from huggingface_models import HEADS, KINDS, named, rows
+from textmill.components.adopt import adopt
+from textmill.components.export import export
 from textmill.encoder_weights import EncoderWeights, count
+from textmill.errors import UserError
 from textmill.models.checkpoint import load_backbone
 from textmill.models.heads import load_head, served_labels, task_of
 from textmill.models.preset import Preset
 from textmill.models.serving_weights import serving_weights
 from textmill.models.task import logits_of
+from textmill.run import Run
+from textmill.serving.contract import check_contract
 from textmill.serving.encoder import Encoder
-from textmill.serving.precision import PRECISIONS
+from textmill.serving.precision import PRECISIONS, Name, Store
 
 SERVED = [kind for kind in KINDS if kind != "deberta-v2"]
 SEGMENTS = ("albert", "bert", "electra")
@@ -166,3 +172,50 @@ def test_other_networks_are_left_to_keras(theirs: Path) -> None:
     )
     made = task_of(Preset(str(theirs / "bert"))).build(half, ["a", "b"], dropout=0.1)
     assert serving_weights(made, pair=False) is None
+
+
+@pytest.mark.parametrize("precision", ["bfloat16_weights", "bfloat16", "int8_weights"])
+def test_fewer_bits_are_fewer_bytes_and_near_scores(
+    precision: Name, theirs: Path, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "runs")
+    checkpoint = Preset(str(theirs / "text-one"))
+    whole = run(adopt, checkpoint=checkpoint)
+    plain = run(export, whole)
+    saved = run(export, whole, precision=precision)
+    manifest = saved.manifest()
+    assert manifest["precision"] == precision
+    smaller = manifest["parameters"]["bytes"] / plain.manifest()["parameters"]["bytes"]
+    assert smaller < (0.35 if precision == "int8_weights" else 0.55)
+    proof = check_contract(saved.path)
+    assert proof.holds, [row for row in proof.rows if row.status == "failed"]
+    scores = [
+        asked(made.path, "serving_default", text=["a film", "x"])["scores"]
+        for made in (plain, saved)
+    ]
+    assert scores[1].dtype == np.float32
+    assert 0 < abs(scores[0] - scores[1]).max() <= manifest["tolerance"]
+
+
+def test_int8_weights_are_the_nearest_whole_numbers_of_each_output() -> None:
+    value = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    value[:, 1] = 0
+    store = Store(PRECISIONS["int8_weights"])
+    found, rows = store.matrix(value)().numpy(), store.table(value)([4, 0]).numpy()
+    step = abs(value).max(0) / 127
+    np.testing.assert_allclose(found, np.rint(value / np.where(step, step, 1)) * step, rtol=1e-6)
+    assert (abs(found - value) <= step / 2 + 1e-7).all()
+    assert (
+        abs(rows - value[[4, 0]]) <= abs(value[[4, 0]]).max(1, keepdims=True) / 254 + 1e-7
+    ).all()
+    assert [v.dtype.name for v in store.variables] == ["int8", "float32"] * 2
+
+
+def test_a_network_that_keras_serves_has_float32_alone(
+    theirs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path)
+    model = run(adopt, checkpoint=Preset(str(theirs / "text-one")))
+    monkeypatch.setattr("textmill.components.export.serving_weights", lambda *_, **__: None)
+    with pytest.raises(UserError, match="can't be served in bfloat16"):
+        run(export, model, precision="bfloat16")

@@ -183,12 +183,17 @@ def export(
     pair: Annotated[
         bool, typer.Option("--pair", help="CHECKPOINT was trained on two texts a row.")
     ] = False,
+    precision: Annotated[
+        str,
+        typer.Option("--precision", help="float32, bfloat16, bfloat16_weights or int8_weights."),
+    ] = "float32",
 ) -> None:
     """Turn a trained checkpoint into a checked SavedModel that takes raw text; train nothing."""
     from rich.console import Console
 
     from textmill.display import listener_for
     from textmill.pipelines.checkpoint import export_checkpoint, export_huggingface
+    from textmill.serving.precision import precision_named
 
     console = Console()
     if to_huggingface:
@@ -196,7 +201,12 @@ def export(
         console.print(f"wrote {out_dir}", highlight=False, soft_wrap=True)
         return
     made = export_checkpoint(
-        checkpoint, out_dir, max_length=max_length, pair=pair, listener=listener_for(console)
+        checkpoint,
+        out_dir,
+        max_length=max_length,
+        pair=pair,
+        precision=precision_named(precision),
+        listener=listener_for(console),
     )
     console.print(f"exported {made}", highlight=False, soft_wrap=True)
 
