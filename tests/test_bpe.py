@@ -105,9 +105,10 @@ def test_the_first_ids_are_right_where_only_these_are_needed(tmp_path: Path) -> 
     assert found == [row[:5] for row in library(made, SCRIPTS + EDGES)]
 
 
-def test_an_empty_batch_and_an_empty_text(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["prefixed", "llama3"])
+def test_an_empty_batch_and_an_empty_text(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "tokenizer.json"
-    bpe(file, prefix_space=True)
+    bpe(file, **KINDS[kind])
     ids = graph(file)
     assert ids([]) == []
     assert ids([""]) == [[]]
