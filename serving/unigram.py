@@ -116,8 +116,8 @@ class Unigram:
             at: tf.Tensor,
             word: tf.Tensor,
             node: tf.Tensor,
-            found: tf.TensorArray,
-            ends: tf.TensorArray,
+            cells: tf.Tensor,
+            ends: tf.Tensor,
         ) -> tuple[tf.Tensor, ...]:
             """Goes down by the character number `at` of each word."""
             place = tf.gather(grid.offset, at) + word
@@ -126,25 +126,23 @@ class Unigram:
             ends_here = tf.where(tf.gather(piece_of, tf.maximum(node, 0)) >= 0)[:, 0]
             ends_here = tf.boolean_mask(ends_here, tf.gather(node, ends_here) >= 0)
             cell = tf.gather(place, ends_here) * longest + (longest - 1 - depth)
-            found = found.write(depth, cell)
-            ends = ends.write(depth, tf.gather(node, ends_here))
+            # A TensorArray that grows would need a server of 2.13.
+            cells = tf.concat([cells, cell], 0)
+            ends = tf.concat([ends, tf.gather(node, ends_here)], 0)
             at += 1
             on = (node >= 0) & (at < tf.gather(grid.sizes, word))
             at, word, node = (tf.boolean_mask(x, on) for x in (at, word, node))
-            return depth + 1, at, word, node, found, ends
+            return depth + 1, at, word, node, cells, ends
 
         vector = tf.TensorShape([None])
-        arrays = [
-            tf.TensorArray(tf.int32, 0, dynamic_size=True, infer_shape=False, element_shape=[None])
-            for _ in range(2)
-        ]
-        *_, found, ends = tf.while_loop(
+        none = tf.zeros([0], tf.int32)
+        *_, cells, ends = tf.while_loop(
             lambda depth, at, *_: tf.size(at) > 0,
             step,
-            (tf.constant(0), grid.at, grid.word, tf.zeros_like(code), *arrays),
-            shape_invariants=(tf.TensorShape([]), vector, vector, vector, None, None),
+            (tf.constant(0), grid.at, grid.word, tf.zeros_like(code), none, none),
+            shape_invariants=(tf.TensorShape([]), *[vector] * 5),
         )
-        cells, nodes = found.concat(), tf.concat([[0], ends.concat()], 0)
+        nodes = tf.concat([[0], ends], 0)
         numbers = tf.range(1, tf.size(nodes))
         table = tf.scatter_nd(cells[:, None], numbers, (count * longest)[None])
         return tf.reshape(table, [-1, longest]), nodes

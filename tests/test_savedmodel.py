@@ -211,9 +211,8 @@ def test_scores_of_a_real_model_equal_keras(minilm: Path, tmp_path: Path) -> Non
         head=Head("one", ("neg", "pos")),
     )
     texts = [*SCRIPTS, "A film. " * 300]
-    (answer,) = ask(
-        tmp_path / "model", [{"signature": "serving_default", "rows": [{"text": t} for t in texts]}]
-    )["answers"]
+    request = {"signature": "serving_default", "rows": [{"text": text} for text in texts]}
+    (answer,) = ask(tmp_path / "model", {"requests": [request]})["answers"]
     made = load_tokenizer(wordpiece_file, 256)
     for text, scores in zip(texts, answer["scores"], strict=True):
         ids = np.array([made.encode(text).ids], np.int32)
