@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from textmill.artifact import Examples, Model, Saved, write_json
+from textmill.artifact import Examples, Model, Saved, Tokens, write_json
 from textmill.components.cleaning import Cleaning
 from textmill.components.cleaning_graph import clean_graph
 from textmill.components.golden import golden
@@ -13,9 +13,11 @@ from textmill.components.train import ABOUT
 from textmill.errors import UserError
 from textmill.frame import read_frame
 from textmill.models import text_classification
+from textmill.models.rows import read_rows
 from textmill.models.serving_weights import serving_weights
 from textmill.models.task import Task, logits_of
 from textmill.models.tokenizer import read_tokenizer
+from textmill.models.vocabulary import pruned, stand_ins, unread
 from textmill.quiet import import_tensorflow
 from textmill.serving import savedmodel
 from textmill.serving.encoder import Encoder
@@ -53,6 +55,7 @@ def export(
     *,
     task: Task = text_classification,
     precision: Name = "float32",
+    seen: Tokens | None = None,
 ) -> None:
     """Write `model` to `out` as a SavedModel, with a manifest that says what it should answer.
 
@@ -71,10 +74,14 @@ def export(
             and some in between. Without them there are strange texts alone.
         task: What the model learned, as `train` was told.
         precision: In what numbers weights are stored and multiplied; scores are float32 always.
+        seen: What the model learned from: of tokens that its training rows never had, the
+            embeddings are left out, and the unknown token is read in their place, by the golden
+            rows too. None: all are served.
 
     Raises:
-        UserError: If the tokenizer can't be put into a graph exactly, or the model is served by
-            Keras's graph, which computes in float32 alone.
+        UserError: If the tokenizer can't be put into a graph exactly, or has no unknown token where
+            `seen` is given; or if the model is served by Keras's graph, which knows of neither
+            `precision` nor `seen`.
     """
     import_tensorflow()
     import keras
@@ -87,13 +94,19 @@ def export(
     rules = Cleaning(**about["cleaning"])
     frame = read_frame(model.tokenizer_file)
     weights = serving_weights(network, pair=about["pair"])
-    if weights is None and precision != "float32":
+    if weights is None and (precision != "float32" or seen):
+        what = f"in {precision}" if precision != "float32" else "with a part of its vocabulary"
         raise UserError(
-            f"this model can't be served in {precision}",
+            f"this model can't be served {what}",
             expected="an encoder such as BERT, DistilBERT, RoBERTa, ALBERT or ELECTRA",
             received=type(network.backbone).__name__,
-            fix='take precision = "float32"',
+            fix="export it in float32, with all of its vocabulary",
         )
+    stands = None
+    if weights and seen:
+        rows, size = read_rows(seen, "train"), len(weights.tokens)
+        stands = stand_ins(rows, size, frame, model.tokenizer_file)
+        weights = pruned(weights, stands)
     encoder = Encoder(weights, PRECISIONS[precision]) if weights else None
     framing = Framing(frame, about["max_length"], about["overlap"], about["windows"])
     head = Head(
@@ -118,24 +131,29 @@ def export(
     )
     real, strange = _texts(examples, pair=about["pair"])
     texts = [*real, *strange]
-    rows = golden(task, network, model, texts, rules)
+    answered = golden(task, network, model, texts, rules, stands)
     described = savedmodel.describe(out.path)
     wanted = forms(about["kind"], pair=about["pair"], more=described["more_signatures"])
-    write_warmup(out.path, wanted, [_request(row, pair=about["pair"]) for row in rows])
+    write_warmup(out.path, wanted, [_request(row, pair=about["pair"]) for row in answered])
     manifest = {
         "format": FORMAT,
         "task": about["task"],
         **{key: about[key] for key in ABOUT},
         **({"thresholds": about["thresholds"]} if "thresholds" in about else {}),
-        "made_from": {"model": model.digest} | ({"examples": examples.digest} if examples else {}),
+        "made_from": {
+            name: given.digest
+            for name, given in {"model": model, "examples": examples, "seen": seen}.items()
+            if given
+        },
         "versions": {name: version(name) for name in ("textmill", "keras", "tensorflow")},
         **described,
         "precision": precision,
         "tolerance": PRECISIONS[precision].tolerance,
+        **({"unseen_tokens": unread(stands)} if stands is not None else {}),
         "minimum_server": oldest_server(out.path),
         "server_flags": [],
         "real_rows": len(real),  # the first of the golden ones
-        "golden": rows,
+        "golden": answered,
     }
     write_json(out.path / "assets.extra" / "manifest.json", manifest)
 

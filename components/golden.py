@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -22,11 +23,17 @@ from textmill.serving.savedmodel import PAIR, TEXT
 
 if TYPE_CHECKING:
     import keras
+    import numpy.typing as npt
     import pyarrow as pa
 
 
 def golden(
-    task: Task, network: keras.Model, model: Model, texts: list[dict[str, str]], rules: Cleaning
+    task: Task,
+    network: keras.Model,
+    model: Model,
+    texts: list[dict[str, str]],
+    rules: Cleaning,
+    stands: npt.NDArray[np.int32] | None = None,
 ) -> list[dict[str, Any]]:
     """Returns texts with the answers of the Keras model.
 
@@ -39,10 +46,12 @@ def golden(
         model: Its folder.
         texts: Raw texts, and second ones where the model takes two.
         rules: How texts are cleaned.
+        stands: Which token the model is to read for each, int32 [vocabulary]; None: itself.
 
     Returns:
         Each text with its `token_ids`, of the first row if it has several; and its `answer`: the
-        scores of the labels, a number, or the spans as [start, end, label, score].
+        scores of the labels, a number, or the spans as [start, end, label, score]. With `stands`
+        also `unseen`, for how many of its tokens another one was read.
     """
     import pyarrow as pa
 
@@ -60,8 +69,13 @@ def golden(
         one = [column[i : i + 1] for column in columns]
         rows = _rows(make, one, about)
         ids = rows.token_ids[: rows.starts[1]].tolist()
+        unseen = {}
+        if stands is not None:
+            read = stands[rows.token_ids[: rows.starts[-1]]]
+            unseen = {"unseen": int((read != rows.token_ids[: rows.starts[-1]]).sum())}
+            rows = replace(rows, token_ids=read)
         answer = _answer(task, network, rows, one[0].to_pylist(), about)
-        found.append({**row, "token_ids": ids, "answer": answer})
+        found.append({**row, "token_ids": ids, "answer": answer, **unseen})
     return found
 
 

@@ -11,6 +11,7 @@ from pydantic import StringConstraints
 from pydantic.dataclasses import dataclass
 
 from textmill.artifact import LabelKind
+from textmill.components.candidates import WHOLE, read_candidate
 from textmill.components.cleaning import Cleaning
 from textmill.components.ingest import UNTOUCHED
 from textmill.components.sources.by_name import open_source
@@ -247,6 +248,48 @@ class Export:
     """
 
     precision: Name = "float32"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Optimize:
+    """`[optimize]`: ways to serve the model, of which the fastest that is good enough is pushed.
+
+    Each is exported, timed beside the others on this machine, and asked the whole test split.
+
+    Attributes:
+        candidates: "bfloat16", "bfloat16_weights" and "int8_weights" as `export.precision` has
+            them; "pruned_vocabulary": embeddings of tokens that the training rows never had are
+            left out, and the unknown token is read in their place; "distilled": the smaller model;
+            "int8": refused for now, the table says why. Several in one have + between them, as in
+            "pruned_vocabulary+bfloat16". "float32" is one always, and what the others are compared
+            with.
+        max_loss: By how much the main figure on the test split (accuracy; of spans f1_micro; of
+            numbers r2) may be below that of float32.
+        rounds: How often the candidates take turns when they are timed.
+    """
+
+    candidates: tuple[str, ...] = ("bfloat16", "pruned_vocabulary+bfloat16")
+    max_loss: Annotated[float, Ge(0)] = 0.005
+    rounds: Annotated[int, Ge(3)] = 7
+
+    def check(self, export: Export) -> None:
+        """Raises before the training what would be found out after it.
+
+        Args:
+            export: The section `[export]`.
+
+        Raises:
+            UserError: A candidate is unknown, or `[export]` says how to serve, too.
+        """
+        for name in self.candidates:
+            read_candidate(name)
+        if export.precision != WHOLE:
+            raise UserError(
+                "[optimize] and export.precision both say in what numbers to serve",
+                expected="one of them",
+                received=f'precision = "{export.precision}"',
+                fix=f'add "{export.precision}" to optimize.candidates, and remove [export]',
+            )
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -28,7 +28,8 @@ from textmill.models import multi_label_classification
 from textmill.models import text_classification as one_label
 from textmill.models.settings import Settings
 from textmill.models.task import Task
-from textmill.pipelines.sections import Check, Condition, Data, Export, Model, Push, Tune
+from textmill.pipelines.optimized import optimized
+from textmill.pipelines.sections import Check, Condition, Data, Export, Model, Optimize, Push, Tune
 from textmill.run import Runner
 
 
@@ -45,6 +46,7 @@ class Config:
         train: See `Settings`.
         tune: See `Tune`; without it the values of `train` and `model` are taken as they are.
         export: See `Export`.
+        optimize: See `Optimize`; without it `export` says how the model is served.
         check: See `Check`.
         gate: Metric -> condition such as ">= 0.8"; a model that fails one is not pushed.
         lineage: SQLAlchemy URL of the lineage store, default SQLite in the workspace.
@@ -58,6 +60,7 @@ class Config:
     train: Settings = field(default_factory=Settings)
     tune: Tune | None = None
     export: Export = field(default_factory=Export)
+    optimize: Optimize | None = None
     check: Check = field(default_factory=Check)
     gate: dict[str, Condition] = field(default_factory=dict)
     lineage: str | None = None
@@ -80,6 +83,8 @@ def supervised(run: Runner, config: Config, task: Task) -> Pushed:
             fix="remove data.multi_label, or change the pipeline",
         )
     preset, texts, proof = model.start(), data.texts(), config.check.arguments()
+    if config.optimize:
+        config.optimize.check(config.export)
 
     examples = run(
         ingest,
@@ -131,7 +136,10 @@ def supervised(run: Runner, config: Config, task: Task) -> Pushed:
         parameters=parameters,
     )
     evaluation = run(evaluate, trained, tokens, examples, task=task)
-    saved = run(export, trained, examples, task=task, precision=config.export.precision)
+    if config.optimize:
+        saved, evaluation = optimized(run, config.optimize, trained, tokens, examples, task=task)
+    else:
+        saved = run(export, trained, examples, task=task, precision=config.export.precision)
     blessing = run(check, saved, **proof)
     return run(push, saved, blessing, evaluation, to=config.push.to, gate=config.gate)
 

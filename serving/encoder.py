@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from textmill.encoder_weights import Block, EncoderWeights
@@ -56,7 +57,7 @@ class Encoder:
         self.variables = store.variables
         self.precision = precision
         self.heads = weights.heads
-        self.tokens = store.table(weights.tokens)
+        self.tokens = _embeddings(store, weights)
         self.positions = store.table(weights.positions)
         self.segments = None if weights.segments is None else store.table(weights.segments)
         self.norm = norm(store, weights.norm, weights.epsilon)
@@ -122,6 +123,17 @@ class Encoder:
         if self.pool is not None:
             x = self.pool(x)
         return tf.cast(self.logits(x), tf.float32)
+
+
+def _embeddings(store: Store, weights: EncoderWeights) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns what looks up the embeddings of token ids."""
+    import tensorflow as tf
+
+    table = store.table(weights.tokens)
+    if weights.rows is None:
+        return table
+    rows = store.numbers(weights.rows)
+    return lambda ids: table(tf.gather(rows, ids))
 
 
 class _Block:

@@ -10,6 +10,7 @@ import numpy as np
 from textmill.errors import UserError, nearest, one_of
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import tensorflow as tf
 
     from textmill.encoder_weights import Array
@@ -97,6 +98,10 @@ class Store:
         """Keeps a bias or a part of a norm: float32, for they are small."""
         return self._keep(value, "float32")
 
+    def numbers(self, value: npt.NDArray[np.int32]) -> tf.Variable:
+        """Keeps whole numbers, which are no weights."""
+        return self._keep(value, "int32")
+
     def table(self, value: Array) -> Callable[[tf.Tensor], tf.Tensor]:
         """Keeps embeddings; what comes back looks ids up, float32 [ids, width]."""
         import tensorflow as tf
@@ -116,7 +121,7 @@ class Store:
         whole = np.rint(value / np.where(scale > 0, scale, 1))
         return self._keep(whole.astype(np.float32), "int8"), self._keep(scale, "float32")
 
-    def _keep(self, value: Array, kind: str) -> Any:
+    def _keep(self, value: npt.NDArray[Any], kind: str) -> Any:
         import tensorflow as tf
 
         kept = tf.Variable(tf.cast(value, kind), trainable=False)

@@ -56,7 +56,7 @@ def serve(folder: str, job: dict[str, Any]) -> dict[str, Any]:
     """
     import tensorflow as tf
 
-    idle = _idle_memory()
+    idle = idle_memory()
     began = time.monotonic()
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
         meta = tf.compat.v1.saved_model.load(session, ["serve"], folder)
@@ -64,7 +64,7 @@ def serve(folder: str, job: dict[str, Any]) -> dict[str, Any]:
         found["answers"] = [_answer(session, meta, request) for request in job["requests"]]
         if "measure" in job and not any("error" in a for a in found["answers"]):
             found["latency_ms"] = _latency(session, meta, job["measure"])
-    peak = _memory("VmHWM")
+    peak = memory("VmHWM")
     if idle is not None and peak is not None:
         found["memory_bytes"] = max(peak - idle, 0)
     return found
@@ -72,13 +72,13 @@ def serve(folder: str, job: dict[str, Any]) -> dict[str, Any]:
 
 def _answer(session: Any, meta: Any, request: dict[str, Any]) -> dict[str, Any]:
     try:
-        found = session.run(*_asked(meta, request))
+        found = session.run(*asked(meta, request))
     except Exception as error:
         return {"error": str(error)}
-    return {name: _plain(value) for name, value in found.items()}
+    return {name: plain(value) for name, value in found.items()}
 
 
-def _asked(meta: Any, request: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+def asked(meta: Any, request: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
     """Returns what a session is to fetch, and what it is fed."""
     import numpy as np
     import tensorflow as tf
@@ -114,10 +114,10 @@ def _latency(session: Any, meta: Any, request: dict[str, Any]) -> dict[str, floa
     """Returns the median and the 95th percentile of requests of one row, in milliseconds."""
     import numpy as np
 
-    asked = [_asked(meta, {**request, "rows": [row]}) for row in request["rows"]]
+    requests = [asked(meta, {**request, "rows": [row]}) for row in request["rows"]]
     times: list[float] = []
     end = time.monotonic() + SECONDS
-    for fetches, feeds in asked * ROUNDS:
+    for fetches, feeds in requests * ROUNDS:
         began = time.monotonic()
         session.run(fetches, feeds)
         times.append(1000 * (time.monotonic() - began))
@@ -126,7 +126,7 @@ def _latency(session: Any, meta: Any, request: dict[str, Any]) -> dict[str, floa
     return {"p50": float(np.percentile(times, 50)), "p95": float(np.percentile(times, 95))}
 
 
-def _idle_memory() -> int | None:
+def idle_memory() -> int | None:
     """Returns what TensorFlow takes before it has a model, in bytes, and begins a new peak."""
     import tensorflow as tf
 
@@ -136,10 +136,10 @@ def _idle_memory() -> int | None:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return None
-    return _memory("VmRSS")
+    return memory("VmRSS")
 
 
-def _memory(name: str) -> int | None:
+def memory(name: str) -> int | None:
     """Returns a line of /proc/self/status in bytes; None where there is no such file."""
     try:
         status = Path("/proc/self/status").read_text()
@@ -160,13 +160,13 @@ def _example(row: dict[str, str]) -> bytes:
     return bytes(example.SerializeToString())
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Returns an array as nested lists that JSON can hold."""
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    return [_plain(v) for v in value] if isinstance(value, list) else value
+        return plain(value.tolist())
+    return [plain(v) for v in value] if isinstance(value, list) else value
 
 
 def main() -> None:

@@ -259,6 +259,15 @@ class Saved(Artifact):
         return read_manifest(self.path)
 
 
+class Measured(Artifact):
+    """`measured.json`: what candidates for serving take, and how good they are."""
+
+    def read(self) -> dict[str, Any]:
+        """Returns `measured.json`; see `textmill.components.measure`."""
+        found: dict[str, Any] = read_json(self.path / "measured.json")
+        return found
+
+
 class Blessing(Artifact):
     """`blessing.json`: what `check` found, a row per rule; `logs/measured.json`."""
 

@@ -66,6 +66,7 @@ class EncoderWeights(NamedTuple):
         pool: A dense layer on the first token, before `logits`; None where each token has logits.
         pool_activation: Of it.
         logits: The last layer.
+        rows: int32 [vocabulary], which row of `tokens` an id has; None: its own.
     """
 
     tokens: Array
@@ -81,6 +82,7 @@ class EncoderWeights(NamedTuple):
     pool: Dense | None
     pool_activation: Activation
     logits: Dense
+    rows: npt.NDArray[np.int32] | None = None
 
 
 def count(part: Any) -> int:

@@ -81,8 +81,8 @@ def recipe_of(component: Callable[..., None], *args: object, **kwargs: object) -
     codes = [code_of(component)]  # and that of whatever is handed in: no import leads there
     for name in list(signature.parameters)[1:]:
         value = bound.arguments[name]
-        if isinstance(value, Artifact):
-            inputs[name] = value.digest
+        if artifacts := artifacts_in(name, value):
+            inputs |= {key: artifact.digest for key, artifact in artifacts.items()}
             continue
         if isinstance(value, Digestible):
             inputs[name] = value.digest()
@@ -92,6 +92,25 @@ def recipe_of(component: Callable[..., None], *args: object, **kwargs: object) -
     packages = {name: version for code in codes for name, version in code.packages.items()}
     full_name = f"{component.__module__}.{component.__qualname__}"
     return Recipe(full_name, inputs, parameters, modules, packages)
+
+
+def artifacts_in(name: str, value: object) -> dict[str, Artifact]:
+    """Returns the artifacts that a parameter is given, by the names that lineage has for them.
+
+    Args:
+        name: Of the parameter.
+        value: An artifact, or several by name; of anything else nothing is returned.
+
+    Example:
+        >>> from pathlib import Path
+        >>> list(artifacts_in("candidates", {"small": Artifact(Path("a"))}))
+        ['candidates.small']
+    """
+    if isinstance(value, Artifact):
+        return {name: value}
+    if isinstance(value, Mapping) and all(isinstance(each, Artifact) for each in value.values()):
+        return {f"{name}.{key}": each for key, each in value.items()}
+    return {}
 
 
 def plain(value: object) -> Any:

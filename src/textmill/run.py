@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from textmill.artifact import RECORD, Artifact, content, digest_files, read_json, write_json
 from textmill.errors import UserError
-from textmill.fingerprint import Recipe, recipe_of
+from textmill.fingerprint import Recipe, artifacts_in, recipe_of
 from textmill.progress import Listener, Silent, listening
 from textmill.quiet import import_tensorflow
 from textmill.workspace import Workspace
@@ -199,9 +199,14 @@ def _inputs(
     An artifact's path is relative to the workspace, so that a workspace can move.
     """
     given = inspect.signature(component).bind(None, *args, **kwargs).arguments
+    values: dict[str, Any] = {
+        key: each
+        for name, value in given.items()
+        for key, each in (artifacts_in(name, value) or {name: value}).items()
+    }
     found = {}
     for name, digest in recipe.inputs.items():
-        value = given[name]
+        value = values[name]
         place = (
             {"path": Path(os.path.relpath(value.path, workspace)).as_posix()}
             if isinstance(value, Artifact)

@@ -1,0 +1,184 @@
+"""Measure candidates for serving beside each other: time, size, memory, and how good they are."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from textmill.artifact import Examples, LabelKind, Measured, Saved, Tokens, content, write_json
+from textmill.components.candidates import WHOLE
+from textmill.errors import UserError
+from textmill.models import text_classification
+from textmill.models.task import Predictions, Task
+from textmill.progress import advance
+from textmill.quiet import import_tensorflow
+from textmill.serving.answers import answer_rows, distance, unit_of
+from textmill.serving.savedmodel import PAIR, TEXT
+from textmill.serving.timing import Broken, Side, batches_of, take_turns
+
+if TYPE_CHECKING:
+    from textmill.models.rows import Rows
+
+INPUTS = (TEXT, PAIR)
+
+
+def measure(
+    out: Measured,
+    candidates: Mapping[str, Saved],
+    tokens: Tokens,
+    examples: Examples,
+    *,
+    task: Task = text_classification,
+    refused: Mapping[str, str] | None = None,
+    rounds: int = 7,
+) -> None:
+    """Asks the candidates texts of the test split and writes what came of it to `out`.
+
+    Each has a process of its own that loads it as TensorFlow Serving does. Each is asked the whole
+    test split and the golden rows of its manifest; then they take turns, batch by batch, so that
+    what else the machine does is in the times of all.
+
+    Args:
+        out: `measured.json`: `figure`, the name of the one that counts most; `rows` of the test
+            split; and for each of `candidates` either `failed`, why it did not answer, or
+
+            - `bytes` on disk, `load_seconds`, and `memory_bytes` beside TensorFlow's own (null
+              where the system does not tell);
+            - `latency_ms`: batch, such as "32 mixed", -> p50 and p95; and `rounds`, the median of
+              each round;
+            - `figures`, as `metrics.json` has them; `changed`, how many predictions are not those
+              of the float32 candidate, and `better` and `worse`, how many of these are right or
+              were (null for numbers, which nearly all change);
+            - `apart`, the largest difference from a golden row, and what of it is `allowed`.
+
+            Refused ones have `skipped`, why.
+        candidates: What was exported, by name; "float32" is one.
+        tokens: The labels of the test split.
+        examples: Its texts.
+        task: What the model learned.
+        refused: Candidates that were not exported -> why.
+        rounds: How often they take turns.
+
+    Raises:
+        UserError: The test split is empty, the float32 candidate does not answer, or another one
+            ends in the middle.
+    """
+    import_tensorflow()
+    from textmill.models.answered import labels_of
+    from textmill.models.rows import read_rows
+
+    rows = read_rows(tokens, "test")
+    if not len(rows):
+        raise UserError(
+            "the test split is empty",
+            expected="at least one row to measure candidates with",
+            received="0 rows",
+            fix="give data.split a share for test, or a data.test_source",
+        )
+    texts, about = _texts(examples, rows), candidates[WHOLE].manifest()
+    labels = labels_of(rows, max(1, len(about["labels"])))
+    found: dict[str, dict[str, Any]] = {}
+    said: dict[str, Predictions] = {}
+    figure = ""
+    with ExitStack() as stack:
+        sides: dict[str, Side] = {}
+        for i, (name, saved) in enumerate(candidates.items()):
+            advance(i, len(candidates), f"the test split by {name}")
+            try:
+                side = stack.enter_context(Side(saved.path))
+                said[name], figure = _predicted(side, task, texts, labels, about)
+                found[name] = _described(side, saved, said[name])
+                sides[name] = side
+            except Broken as why:
+                found[name] = {"failed": str(why)}
+        if WHOLE not in sides:
+            raise _broken(WHOLE, found[WHOLE]["failed"])
+        try:
+            times = take_turns(sides, batches_of(texts), rounds)
+        except Broken as why:
+            raise _broken("a candidate", str(why)) from None
+    for name, side in sides.items():
+        found[name]["memory_bytes"] = side.memory_bytes
+        found[name] |= _latency(times[name])
+        found[name] |= _changes(about["kind"], said[WHOLE], said[name])
+    found |= {name: {"skipped": why} for name, why in (refused or {}).items()}
+    whole = {"figure": figure, "rows": len(texts), "candidates": found}
+    write_json(out.path / "measured.json", whole)
+
+
+def _broken(name: str, why: str) -> UserError:
+    return UserError(
+        f"{name} gave no answer while it was measured",
+        expected="answers to the texts of the test split",
+        received=why,
+        fix="run `textmill check` on the exported models, or leave candidates out",
+    )
+
+
+def _texts(examples: Examples, rows: Rows) -> list[dict[str, str]]:
+    """Returns the texts of the test split as they are sent to a server."""
+    import numpy as np
+    import pyarrow as pa
+
+    schema = examples.schema()
+    columns = [schema["text"], *([schema["pair"]] if schema["pair"] else [])]
+    table = examples.table("test", columns).take(pa.array(np.unique(rows.places)))
+    texts: list[dict[str, str]] = table.rename_columns(list(INPUTS[: len(columns)])).to_pylist()
+    return texts
+
+
+def _predicted(
+    side: Side, task: Task, texts: list[dict[str, str]], labels: Any, about: dict[str, Any]
+) -> tuple[Predictions, str]:
+    """Returns what a model says of the test split, and the figure that counts most."""
+    from textmill.models.answered import predictions_of
+
+    answers = answer_rows(about["kind"], side.answers(texts))
+    return predictions_of(task, answers, labels, about, [row[TEXT] for row in texts])
+
+
+def _described(side: Side, saved: Saved, said: Predictions) -> dict[str, Any]:
+    manifest = saved.manifest()
+    kind, golden = manifest["kind"], manifest["golden"]
+    rows = [{key: row[key] for key in INPUTS if key in row} for row in golden]
+    far = distance(answer_rows(kind, side.answers(rows)), [row["answer"] for row in golden])
+    return {
+        "bytes": sum(file.stat().st_size for file in content(saved.path).values()),
+        "load_seconds": side.load_seconds,
+        "figures": said.figures,
+        "apart": far,
+        "allowed": manifest["tolerance"] * unit_of(kind, golden),
+    }
+
+
+def _latency(times: dict[str, list[list[float]]]) -> dict[str, Any]:
+    import numpy as np
+
+    every = {batch: np.concatenate(rounds) for batch, rounds in times.items()}
+    return {
+        "latency_ms": {
+            batch: {f"p{share}": float(np.percentile(each, share)) for share in (50, 95)}
+            for batch, each in every.items()
+        },
+        "rounds": {b: [statistics.median(each) for each in rounds] for b, rounds in times.items()},
+    }
+
+
+def _changes(kind: LabelKind, whole: Predictions, said: Predictions) -> dict[str, int | None]:
+    """Returns how many predictions are others than those of the whole model, and how these are."""
+    if kind == "number":
+        return {"changed": None, "better": None, "worse": None}
+    triples = zip(
+        whole.columns["label"],
+        whole.columns["predicted"],
+        said.columns["predicted"],
+        strict=True,
+    )
+    changed = [(label == before, label == now) for label, before, now in triples if before != now]
+    return {
+        "changed": len(changed),
+        "better": sum(now for _, now in changed),
+        "worse": sum(before for before, _ in changed),
+    }

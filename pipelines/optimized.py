@@ -1,0 +1,73 @@
+"""From a trained model to the variant of it that is served."""
+
+from __future__ import annotations
+
+from textmill.artifact import Evaluation, Examples, Model, Saved, Tokens
+from textmill.components.candidates import WHOLE, read_candidate
+from textmill.components.choose import choose
+from textmill.components.export import export
+from textmill.components.measure import measure
+from textmill.components.served import served
+from textmill.errors import UserError
+from textmill.models.task import Task
+from textmill.pipelines.sections import Optimize
+from textmill.run import Runner
+
+
+def optimized(
+    run: Runner,
+    optimize: Optimize,
+    model: Model,
+    tokens: Tokens,
+    examples: Examples,
+    *,
+    task: Task,
+    student: Model | None = None,
+) -> tuple[Saved, Evaluation]:
+    """Exports every candidate, measures them, and returns the chosen one and its figures.
+
+    Args:
+        run: What the steps are called through.
+        optimize: Which candidates, and what they may lose.
+        model: What was trained.
+        tokens: What it learned from.
+        examples: The test split's texts.
+        task: What it learned.
+        student: A smaller model that learned from it, for "distilled".
+
+    Raises:
+        UserError: "distilled" is a candidate, and there is no smaller model.
+    """
+    candidates: dict[str, Saved] = {}
+    refused: dict[str, str] = {}
+    for name in (WHOLE, *(n for n in optimize.candidates if n != WHOLE)):
+        candidate = read_candidate(name)
+        if candidate.refused:
+            refused[name] = candidate.refused
+            continue
+        if candidate.distilled and student is None:
+            raise UserError(
+                f"optimize.candidates: {name!r} needs a smaller model",
+                expected="a model that a distillation made",
+                received="none",
+                fix=f"leave {name} out",
+            )
+        candidates[name] = run(
+            export,
+            student if candidate.distilled and student else model,
+            examples,
+            task=task,
+            precision=candidate.precision,
+            seen=tokens if candidate.pruned else None,
+        )
+    measured = run(
+        measure,
+        candidates,
+        tokens,
+        examples,
+        task=task,
+        refused=refused,
+        rounds=optimize.rounds,
+    )
+    saved = run(choose, measured, candidates, max_loss=optimize.max_loss)
+    return saved, run(served, measured, saved)
