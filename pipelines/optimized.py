@@ -8,7 +8,6 @@ from textmill.components.choose import choose
 from textmill.components.export import export
 from textmill.components.measure import measure
 from textmill.components.served import served
-from textmill.errors import UserError
 from textmill.models.task import Task
 from textmill.pipelines.sections import Optimize
 from textmill.run import Runner
@@ -33,10 +32,7 @@ def optimized(
         tokens: What it learned from.
         examples: The test split's texts.
         task: What it learned.
-        student: A smaller model that learned from it, for "distilled".
-
-    Raises:
-        UserError: "distilled" is a candidate, and there is no smaller model.
+        student: A smaller model that learned from it, where "distilled" is a candidate.
     """
     candidates: dict[str, Saved] = {}
     refused: dict[str, str] = {}
@@ -45,13 +41,6 @@ def optimized(
         if candidate.refused:
             refused[name] = candidate.refused
             continue
-        if candidate.distilled and student is None:
-            raise UserError(
-                f"optimize.candidates: {name!r} needs a smaller model",
-                expected="a model that a distillation made",
-                received="none",
-                fix=f"leave {name} out",
-            )
         candidates[name] = run(
             export,
             student if candidate.distilled and student else model,

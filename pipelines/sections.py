@@ -272,17 +272,25 @@ class Optimize:
     max_loss: Annotated[float, Ge(0)] = 0.005
     rounds: Annotated[int, Ge(3)] = 7
 
-    def check(self, export: Export) -> None:
+    def check(self, export: Export, *, student: bool = False) -> None:
         """Raises before the training what would be found out after it.
 
         Args:
             export: The section `[export]`.
+            student: Whether a smaller model learns from the trained one.
 
         Raises:
-            UserError: A candidate is unknown, or `[export]` says how to serve, too.
+            UserError: A candidate is unknown, or `[export]` says how to serve, too; or there is no
+                smaller model, and it is a candidate.
         """
         for name in self.candidates:
-            read_candidate(name)
+            if read_candidate(name).distilled and not student:
+                raise UserError(
+                    f"optimize.candidates: {name!r} needs a smaller model",
+                    expected="a model that a distillation made",
+                    received="none",
+                    fix=f"leave {name} out",
+                )
         if export.precision != WHOLE:
             raise UserError(
                 "[optimize] and export.precision both say in what numbers to serve",

@@ -1,0 +1,79 @@
+"""`[optimize]` in a run: the candidates, the choice, the gate, and the cache."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from test_cli import textmill
+from test_pipeline import make_project
+from textmill.artifact import read_json
+
+STEPS = [
+    *("ingest", "validate", "tokenize", "train", "evaluate"),
+    *("export", "export", "measure", "choose", "served", "check", "push"),
+]
+OPTIMIZE = """
+[optimize]
+candidates = ["pruned_vocabulary+bfloat16", "int8"]
+max_loss = 0.5
+rounds = 3
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_project(tmp_path_factory.mktemp("project"))
+    file = folder / "textmill.toml"
+    file.write_text(file.read_text() + OPTIMIZE)
+    return folder
+
+
+def test_a_dry_run_knows_the_steps(project: Path) -> None:
+    said = textmill("run", "textmill.toml", "--dry-run", cwd=project)
+    assert [line.split()[1].rstrip(":") for line in said.stdout.splitlines()] == STEPS
+    assert "heavy: []" in said.stderr
+
+
+def test_a_run_pushes_what_it_chose_and_then_has_it_all(project: Path) -> None:
+    said = textmill("run", "textmill.toml", cwd=project)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert [line.partition(":")[0] for line in said.stdout.splitlines()[:-1]] == STEPS
+    manifest = read_json(project / "models" / "1" / "assets.extra" / "manifest.json")
+    (choice,) = (project / "runs" / "choose").glob("*/logs/optimize.json")
+    decided = read_json(choice)
+    assert manifest["variant"] == decided["chosen"]
+    assert manifest["metrics"] == decided["candidates"][decided["chosen"]]["figures"]
+    assert "skipped" in decided["candidates"]["int8"]
+    assert not (project / "models" / "1" / "logs").exists()
+
+    tree = json.loads(textmill("lineage", "models", "--json", cwd=project).stdout)
+    names = ["candidates.float32", "candidates.pruned_vocabulary+bfloat16"]
+    inputs = tree["inputs"]
+    assert [name for name in sorted(inputs) if name.startswith("candidates")] == names
+    assert {inputs[name]["made_by"]["step"] for name in names} == {"export"}
+
+    again = textmill("run", "textmill.toml", cwd=project)
+    assert all(": cached in " in line for line in again.stdout.splitlines()[:-1]), again.stdout
+    assert "heavy: []" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ('optimize.candidates=["bfloat61"]', "did you mean bfloat16?"),
+        ("optimize.max_lost=1", "did you mean max_loss?"),
+        ("optimize.rounds=1", "optimize.rounds"),
+        ("export.precision=bfloat16", "both say in what numbers"),
+        ('optimize.candidates=["distilled"]', "needs a smaller model"),
+    ],
+)
+def test_a_wrong_value_is_told_before_anything_runs(
+    project: Path, setting: str, message: str
+) -> None:
+    said = textmill("run", "textmill.toml", "--set", setting, cwd=project)
+    assert said.returncode == 2
+    assert message in said.stderr
+    assert "train" not in said.stdout
