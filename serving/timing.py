@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from textmill.serving import timed_session
 from textmill.serving.fresh_process import one_line
 
 Rows = list[dict[str, str]]
@@ -47,7 +48,7 @@ class Side:
         self.folder = folder
         self.memory_bytes: int | None = None
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "textmill.serving.timed_session", str(folder)],
+            [sys.executable, "-m", timed_session.__name__, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
