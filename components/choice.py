@@ -30,7 +30,9 @@ def choose_among(measured: dict[str, Any], max_loss: float) -> Choice:
     It is one that answered, whose golden rows are as near to the trained model's as `check` will
     ask, and whose main figure is at most `max_loss` below that of float32. It must take less time
     than float32 for 32 texts of mixed lengths, by more than the noise. Else float32 is served: a
-    candidate that is smaller and not faster never is.
+    candidate that is smaller and not faster never is. Of those that are as fast as the fastest but
+    for the noise, the one that changes the fewest predictions is taken; if these are as many, the
+    smallest.
 
     Each round gives a ratio of the candidate's time to that of float32. The pace is their median,
     the noise the distance of their quartiles, 2 % at least.
@@ -42,7 +44,7 @@ def choose_among(measured: dict[str, Any], max_loss: float) -> Choice:
     rows, figure = measured["candidates"], measured["figure"]
     whole = rows[WHOLE]
     verdicts: dict[str, str] = {WHOLE: "what the others are compared with"}
-    faster: dict[str, float] = {}
+    faster: dict[str, tuple[float, float]] = {}
     for name in [name for name in rows if name != WHOLE]:
         row = rows[name]
         verdicts[name] = _refusal(row, whole, figure, max_loss)
@@ -51,13 +53,20 @@ def choose_among(measured: dict[str, Any], max_loss: float) -> Choice:
         ratio, noise = pace(row, whole)
         words = f"{1 / ratio:.2f} times as fast as {WHOLE}"
         if ratio < 1 - noise:
-            faster[name] = ratio
+            faster[name] = ratio, noise
         else:
             smaller = "smaller, but " if row["bytes"] < whole["bytes"] else ""
             slower = "slower" if ratio > 1 + noise else f"not faster beyond a noise of {noise:.0%}"
             words = f"{smaller}{slower}: {words}"
         verdicts[name] = words
-    chosen = min(faster, key=lambda name: faster[name], default=WHOLE)
+    fastest, noise = min(faster.values(), default=(1.0, 0.0))
+    alike = [n for n, (ratio, own) in faster.items() if ratio <= fastest + max(noise, own)]
+    chosen = min(
+        alike, key=lambda name: (rows[name]["changed"] or 0, rows[name]["bytes"]), default=WHOLE
+    )
+    for name in alike:
+        if name != chosen:
+            verdicts[name] += f", but for the noise as fast as {chosen}, which changes no more"
     why = verdicts[chosen] if chosen != WHOLE else "no other is faster and as good"
     return Choice(chosen, verdicts | {chosen: f"chosen: {why}"})
 
@@ -72,7 +81,7 @@ def _refusal(row: dict[str, Any], whole: dict[str, Any], figure: str, max_loss: 
     loss = whole["figures"][figure] - row["figures"][figure]
     # Written so that NaN is a loss; the margin is that of floating-point subtraction.
     if not loss <= max_loss + 1e-12:
-        return f"{figure} is {loss:.4f} lower, and {max_loss:g} is allowed"
+        return f"{figure} is {loss:.3g} lower, and {max_loss:g} is allowed"
     return ""
 
 
