@@ -88,7 +88,7 @@ def measure(
             advance(i, len(candidates), f"the test split by {name}")
             try:
                 side = stack.enter_context(Side(saved.path))
-                said[name], figure = _predicted(side, task, texts, labels, about)
+                said[name], figure = _predicted(side, task, texts, labels, saved.manifest())
                 found[name] = _described(side, saved, said[name])
                 sides[name] = side
             except Broken as why:
@@ -132,7 +132,10 @@ def _texts(examples: Examples, rows: Rows) -> list[dict[str, str]]:
 def _predicted(
     side: Side, task: Task, texts: list[dict[str, str]], labels: Any, about: dict[str, Any]
 ) -> tuple[Predictions, str]:
-    """Returns what a model says of the test split, and the figure that counts most."""
+    """Returns what a model says of the test split, and the figure that counts most.
+
+    `about` is the manifest of this model: a smaller one has thresholds of its own.
+    """
     from textmill.models.answered import predictions_of
 
     answers = answer_rows(about["kind"], side.answers(texts))
