@@ -24,6 +24,7 @@ def evaluate(
     model: Model,
     tokens: Tokens,
     examples: Examples,
+    teacher: Evaluation | None = None,
     *,
     task: Task = text_classification,
     metrics: tuple[Metric, ...] = (),
@@ -37,6 +38,8 @@ def evaluate(
         model: What to score.
         tokens: The test split's token ids.
         examples: The test split's texts.
+        teacher: Of the model that this one was distilled from, whose figures are put beside: in
+            `metrics.json` under "teacher".
         task: What the model learned, as `train` was told.
         metrics: Figures of one's own, for one label a text; each is added under its function's
             name.
@@ -74,6 +77,8 @@ def evaluate(
         assert predicted is not None
         assert scores is not None
         figures[metric.__name__] = float(metric(labels.astype("int64"), predicted, scores))
+    if teacher is not None:
+        figures["teacher"] = {n: v for n, v in teacher.metrics().items() if isinstance(v, float)}
     write_json(out.path / "metrics.json", figures)
 
     table = _with_columns(texts, found.columns)

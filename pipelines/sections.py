@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Gt, Interval
 from pydantic import StringConstraints
 from pydantic.dataclasses import dataclass
 
@@ -14,14 +14,17 @@ from textmill.artifact import LabelKind
 from textmill.components.cleaning import Cleaning
 from textmill.components.ingest import UNTOUCHED
 from textmill.components.sources.by_name import open_source
+from textmill.components.sources.documents import Separation
 from textmill.components.sources.source import Source
 from textmill.config import STRICT
 from textmill.errors import UserError
+from textmill.models.distillation import Lesson
 from textmill.models.preset import Preset, Scratch, TokenizerKind
 from textmill.models.search import Algorithm
 from textmill.models.search_code import find_code
 from textmill.models.search_space import read_space
-from textmill.models.settings import Duration
+from textmill.models.settings import Duration, Settings
+from textmill.models.student import check_layers
 from textmill.serving.budget import Budget, Latency, Memory
 from textmill.serving.precision import Name
 from textmill.serving.servers import read_release
@@ -103,15 +106,7 @@ class Data:
         Raises:
             UserError: They are none, or more than two.
         """
-        names = (self.text,) if isinstance(self.text, str) else self.text
-        if not 1 <= len(names) <= 2:
-            raise UserError(
-                f"data.text names {len(names)} columns",
-                expected="one column, or a list of two for pairs of texts",
-                received=str(list(names)),
-                fix='write text = "…", or text = ["…", "…"]',
-            )
-        return names
+        return _columns("data.text", self.text)
 
     def cleaning(self, labels: LabelKind) -> Cleaning:
         """Returns how texts are cleaned; with spans not at all.
@@ -130,10 +125,16 @@ class Data:
             )
         return UNTOUCHED
 
-    def open(self, name: str) -> Source:
-        """Returns the source that `name` stands for, read as this section says."""
+    def open(self, name: str, documents: Separation | None = None) -> Source:
+        """Returns the source that `name` stands for, read as this section says.
+
+        Args:
+            name: As `source`.
+            documents: What parts the documents of plain text; None: text is `<label>.txt`.
+        """
         return open_source(
             name,
+            documents=documents,
             encoding=self.encoding,
             delimiter=self.delimiter,
             quote=self.quote or None,
@@ -141,6 +142,19 @@ class Data:
             skip_rows_after_header=self.skip_rows_after_header,
             data_dir=self.data_dir,
         )
+
+
+def _columns(key: str, given: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the columns with texts that a key names."""
+    names = (given,) if isinstance(given, str) else given
+    if not 1 <= len(names) <= 2:
+        raise UserError(
+            f"{key} names {len(names)} columns",
+            expected="one column, or a list of two for pairs of texts",
+            received=str(list(names)),
+            fix='write text = "…", or text = ["…", "…"]',
+        )
+    return names
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -247,6 +261,72 @@ class Export:
     """
 
     precision: Name = "float32"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Distill:
+    """`[distill]`: a smaller model learns from the trained one, and is served in its place.
+
+    Attributes:
+        layers: How many the smaller model has; it begins with as many of the trained one's.
+        temperature: What logits are divided by before they are compared.
+        label_share: Share of a labelled row's loss that its label has; what the trained model says
+            of the row has the rest.
+        unlabelled: More texts to learn from, of any kind that `data.source` may be; labels are
+            passed over. None: none.
+        text: Its column with the text, or a list of two; None: as `data.text` says.
+        documents: What parts the documents of plain text, where `unlabelled` is that: a
+            "blank line", or the end of a "line".
+        train: As `[train]`, whose values are taken where there is no `[distill.train]`.
+    """
+
+    layers: Annotated[int, Ge(1)]
+    temperature: Annotated[float, Gt(0)] = 2.0
+    label_share: Annotated[float, Interval(ge=0, le=1)] = 0.5
+    unlabelled: str | None = None
+    text: str | tuple[str, ...] | None = None
+    documents: Separation = "line"
+    train: Settings | None = None
+
+    def texts(self, labelled: tuple[str, ...]) -> tuple[str, ...]:
+        """Returns the columns with texts: as many as the labelled rows have.
+
+        Args:
+            labelled: Theirs.
+
+        Raises:
+            UserError: They are more, or fewer.
+        """
+        names = labelled if self.text is None else _columns("distill.text", self.text)
+        if len(names) != len(labelled):
+            raise UserError(
+                f"distill.text names {len(names)} columns, and data.text {len(labelled)}",
+                expected="as many texts a row",
+                received=str(list(names)),
+                fix="name a column for each of data.text",
+            )
+        return names
+
+    def lesson(self) -> Lesson:
+        """Returns how to learn."""
+        return Lesson(self.layers, self.temperature, self.label_share)
+
+    def check(self, teacher: Preset | Scratch) -> None:
+        """Raises before the training what would be found out after it.
+
+        Args:
+            teacher: What the trained model begins with.
+
+        Raises:
+            UserError: It has not more layers.
+        """
+        of = None
+        if isinstance(teacher, Scratch):
+            of = teacher.dimensions()["num_layers"]
+        elif teacher.local:
+            of = teacher.layers()
+        if of is not None:
+            check_layers(self.layers, of)
 
 
 @dataclass(frozen=True, config=STRICT)
