@@ -21,9 +21,9 @@ def distill(
     out: Model,
     tokens: Tokens,
     teacher: Model,
-    unlabelled: Tokens | None = None,
     *,
     lesson: Lesson,
+    unlabelled: Tokens | None = None,
     task: Task = text_classification,
     dropout: float = 0.1,
     settings: Settings = Settings(),
@@ -42,8 +42,8 @@ def distill(
             training rows the student decided as its teacher does.
         tokens: Rows with labels, made as those that the teacher learned from.
         teacher: What `train` wrote.
-        unlabelled: Rows without labels, as `tokenize_unlabelled` writes them.
         lesson: What the student is, and how it learns from the teacher.
+        unlabelled: Rows without labels, as `tokenize_unlabelled` writes them.
         task: What the teacher learned, as `train` was told.
         dropout: Share of activations to drop, 0 to 1.
         settings: How to train.

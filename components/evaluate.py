@@ -24,10 +24,10 @@ def evaluate(
     model: Model,
     tokens: Tokens,
     examples: Examples,
-    teacher: Evaluation | None = None,
     *,
     task: Task = text_classification,
     metrics: tuple[Metric, ...] = (),
+    teacher: Evaluation | None = None,
 ) -> None:
     """Scores the test split and writes figures, every prediction and a report to `out`.
 
@@ -38,11 +38,11 @@ def evaluate(
         model: What to score.
         tokens: The test split's token ids.
         examples: The test split's texts.
-        teacher: Of the model that this one was distilled from, whose figures are put beside: in
-            `metrics.json` under "teacher".
         task: What the model learned, as `train` was told.
         metrics: Figures of one's own, for one label a text; each is added under its function's
             name.
+        teacher: Of the model that this one was distilled from, whose figures are put beside: in
+            `metrics.json` under "teacher".
 
     Raises:
         UserError: The test split is empty, or metrics of one's own do not fit the task.

@@ -145,14 +145,14 @@ def supervised(run: Runner, config: Config, task: Task) -> Pushed:
             distill,
             tokens,
             trained,
-            unlabelled,
             lesson=config.distill.lesson(),
+            unlabelled=unlabelled,
             task=task,
             dropout=model.dropout,
             settings=settings or config.train,
             parameters=None if settings else parameters,
         )
-        evaluation = run(evaluate, trained, tokens, examples, evaluation, task=task)
+        evaluation = run(evaluate, trained, tokens, examples, task=task, teacher=evaluation)
     saved = run(export, trained, examples, task=task, precision=config.export.precision)
     blessing = run(check, saved, **proof)
     return run(push, saved, blessing, evaluation, to=config.push.to, gate=config.gate)
