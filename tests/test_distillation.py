@@ -6,10 +6,12 @@ import csv
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +32,7 @@ from textmill.components.sources.by_name import open_source
 from textmill.components.tokenize import tokenize
 from textmill.components.tokenize_unlabelled import tokenize_unlabelled
 from textmill.components.train import train
+from textmill.config import build
 from textmill.errors import UserError
 from textmill.models import (
     multi_label_classification,
@@ -47,6 +50,7 @@ from textmill.models.scoring import score
 from textmill.models.settings import Settings
 from textmill.models.step import Step
 from textmill.models.task import logits_of
+from textmill.pipelines.text_classification import Config
 from textmill.testing import check_component, tiny_reviews
 from tiny_examples import SCRATCH, empty, trained
 
@@ -517,6 +521,17 @@ def test_what_is_wrong_is_told_before_the_training(project: Path) -> None:
     ):
         said = textmill("run", "textmill.toml", "--dry-run", "--set", setting, cwd=project)
         assert (said.returncode, words in said.stderr) == (2, True), said.stderr
+
+
+def test_the_page_shows_configs() -> None:
+    page = Path(__file__).parents[1] / "docs" / "distillation.md"
+    shown = re.findall(r"```toml\n(.*?)```", page.read_text("utf-8"), re.S)
+    values = tomllib.loads(CONFIG + "".join(shown))
+    config = build(Config, values, name=page.name)
+    assert config.distill is not None
+    assert config.distill.lesson() == Lesson(3)
+    assert config.distill.train is not None
+    assert len(config.gate) == len(shown) == 2
 
 
 @pytest.mark.slow
