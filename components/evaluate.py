@@ -27,6 +27,7 @@ def evaluate(
     *,
     task: Task = text_classification,
     metrics: tuple[Metric, ...] = (),
+    teacher: Evaluation | None = None,
 ) -> None:
     """Scores the test split and writes figures, every prediction and a report to `out`.
 
@@ -40,6 +41,8 @@ def evaluate(
         task: What the model learned, as `train` was told.
         metrics: Figures of one's own, for one label a text; each is added under its function's
             name.
+        teacher: Of the model that this one was distilled from, whose figures are put beside: in
+            `metrics.json` under "teacher".
 
     Raises:
         UserError: The test split is empty, or metrics of one's own do not fit the task.
@@ -74,6 +77,8 @@ def evaluate(
         assert predicted is not None
         assert scores is not None
         figures[metric.__name__] = float(metric(labels.astype("int64"), predicted, scores))
+    if teacher is not None:
+        figures["teacher"] = {n: v for n, v in teacher.metrics().items() if isinstance(v, float)}
     write_json(out.path / "metrics.json", figures)
 
     table = _with_columns(texts, found.columns)

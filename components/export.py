@@ -9,7 +9,7 @@ from textmill.artifact import Examples, Model, Saved, Tokens, write_json
 from textmill.components.cleaning import Cleaning
 from textmill.components.cleaning_graph import clean_graph
 from textmill.components.golden import golden
-from textmill.components.train import ABOUT
+from textmill.components.training_record import ABOUT
 from textmill.errors import UserError
 from textmill.frame import read_frame
 from textmill.models import text_classification

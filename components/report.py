@@ -51,6 +51,12 @@ def report(
         title=task.replace("_", " ").capitalize(),
         kind=kind,
         figures=figures,
+        # Where the model learned from another, that one's figures beside its own.
+        beside=[
+            (n, v, figures["teacher"][n], bool(SHARES & {*n.split("_")}))
+            for n, v in numbers.items()
+            if n in figures.get("teacher", ()) and not n.startswith("baseline_")
+        ],
         cards=[(n, v, bool(SHARES & {*n.split("_")})) for n, v in numbers.items()],
         mistakes=_mistakes(table, doubt, kind),
         # A class's cell is shaded by its share of the true class, so that a rare one shows too.

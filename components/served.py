@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from textmill.artifact import Evaluation, Measured, Saved, write_json
 
 
-def served(out: Evaluation, measured: Measured, saved: Saved) -> None:
+def served(
+    out: Evaluation, measured: Measured, saved: Saved, *, teacher: Evaluation | None = None
+) -> None:
     """Writes the figures that the chosen candidate has on the test split, for the gate.
 
     Args:
         out: `metrics.json`, as `evaluate` writes it, without metrics of one's own.
         measured: What `measure` found.
         saved: What `choose` wrote.
+        teacher: Of the model that a smaller one was distilled from, as `evaluate` takes it.
     """
     name = saved.manifest()["variant"]
-    write_json(out.path / "metrics.json", measured.read()["candidates"][name]["figures"])
+    figures: dict[str, Any] = measured.read()["candidates"][name]["figures"]
+    if teacher:
+        figures["teacher"] = {n: v for n, v in teacher.metrics().items() if isinstance(v, float)}
+    write_json(out.path / "metrics.json", figures)

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from textmill.artifact import SPLITS, Examples, Parameters, Split, Tokens, TokensInfo, write_json
-from textmill.components.records import records
-from textmill.components.token_shards import TokenShards, tokenizer_of
+from textmill.components.token_rows import in_pieces, write_split
+from textmill.components.token_shards import tokenizer_of
 from textmill.errors import UserError
 from textmill.frame import Frame, read_frame
 from textmill.models.labels import label_names
 from textmill.models.preset import Preset, Scratch
-from textmill.models.row_maker import Made, RowMaker
+from textmill.models.row_maker import RowMaker
 from textmill.models.search_point import Point, chosen
 from textmill.models.token_ids import TokenIds
-from textmill.progress import advance, warn
 from textmill.quiet import import_tensorflow
 from textmill.serving.graph_tokenizer import graph_tokenizer
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-    import pyarrow as pa
-
-    Ints = npt.NDArray[np.int64]
-
-BYTES = 4 << 20  # of text, or a row, are tokenized at a time
+    from textmill.components.token_rows import Labelled
 
 
 def tokenize(
@@ -94,7 +84,8 @@ def tokenize(
         lengths={},
     )
     for split in SPLITS:
-        _write_split(out, examples, split, RowMaker(TokenIds(tokenizer), frame, info), info)
+        make, expected = RowMaker(TokenIds(tokenizer), frame, info), schema["rows"].get(split)
+        write_split(out, split, _labelled(examples, split), make, info, expected=expected)
     write_json(out.path / "tokens.json", info)
 
 
@@ -118,64 +109,13 @@ def _check(frame: Frame, max_length: int, overlap: int | None, *, pair: bool) ->
         )
 
 
-def _write_split(
-    out: Tokens, examples: Examples, split: Split, make: RowMaker, info: TokensInfo
-) -> None:
-    lengths = np.zeros(info["max_length"] + 1, np.int64)
-    texts = truncated = cut = 0
-    windows, expected = info["overlap"] is not None, examples.schema()["rows"].get(split)
-    with TokenShards(out, split) as shards:
-        for made in _made(examples, split, make):
-            shards.write(records(_columns(made, texts, windows=windows)))
-            texts += made.texts
-            lengths += np.bincount(np.diff(made.framed.starts), minlength=len(lengths))
-            truncated += made.framed.truncated
-            cut += made.cut
-            advance(texts, expected, split)
-    if cut:
-        warn(f"{split}: {cut} spans do not begin and end with words; all that they touch is tagged")
-    info["rows"][split] = shards.rows
-    info["tokens"][split] = int(lengths @ np.arange(len(lengths)))
-    info["truncated"][split] = truncated
-    info["lengths"][split] = lengths.tolist()
-
-
-def _columns(made: Made, texts: int, *, windows: bool) -> dict[str, tuple[Any, Ints]]:
-    """Returns the features of rows, the first of which is of text number `texts`."""
-    framed, single = made.framed, np.arange(len(made.framed.texts) + 1)
-    found: dict[str, tuple[Any, Ints]] = {
-        "token_ids": (framed.ids, framed.starts),
-        "label": (made.labels.values, made.labels.starts),
-        "row": (framed.texts + texts, single),
-    }
-    return found | ({"first": (framed.firsts, single)} if windows else {})
-
-
-def _made(examples: Examples, split: Split, make: RowMaker) -> Iterator[Made]:
-    """Yields rows, a piece while a thread makes the next."""
-    ahead: deque[Future[Made]] = deque()
-    with ThreadPoolExecutor(1) as thread:
-        for texts, pairs, labels in _pieces(examples, split):
-            ahead.append(thread.submit(make, texts, pairs, labels, split))
-            if len(ahead) > 2:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-
-
-def _pieces(
-    examples: Examples, split: Split
-) -> Iterator[tuple[pa.Array, pa.Array | None, pa.Array]]:
-    """Yields texts, second texts if there are, and labels, as many as are tokenized at a time."""
+def _labelled(examples: Examples, split: Split) -> Iterator[Labelled]:
     schema = examples.schema()
     pair, label = schema["pair"], examples.label()
     columns = [schema["text"], label, *([pair] if pair else [])]
-    for batch in examples.batches(split, columns):
-        size = max(1, BYTES * batch.num_rows // batch.nbytes)
-        for start in range(0, batch.num_rows, size):
-            piece = batch.slice(start, size)
-            yield (
-                piece.column(schema["text"]),
-                piece.column(pair) if pair else None,
-                piece.column(label),
-            )
+    for piece in in_pieces(examples.batches(split, columns)):
+        yield (
+            piece.column(schema["text"]),
+            piece.column(pair) if pair else None,
+            piece.column(label),
+        )

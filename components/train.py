@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
-from textmill.artifact import Model, Parameters, Tokens, write_json
-from textmill.components.training_record import write_training
+from textmill.artifact import Model, Parameters, Tokens
+from textmill.components.training_record import write_task, write_training
 from textmill.errors import UserError
 from textmill.models import text_classification
 from textmill.models.preset import Preset, Scratch
@@ -15,9 +11,6 @@ from textmill.models.search_point import Point, chosen
 from textmill.models.settings import Settings
 from textmill.models.task import Task
 from textmill.quiet import import_tensorflow
-
-# What serving must know of the rows that a model learned from, beside what the task settles.
-ABOUT = ("labels", "kind", "separator", "pair", "max_length", "overlap", "windows", "cleaning")
 
 
 def train(
@@ -52,8 +45,6 @@ def train(
     """
     import_tensorflow()
 
-    from textmill.models.rows import read_rows
-    from textmill.models.scoring import score
     from textmill.models.training import Training
 
     info = tokens.info()
@@ -73,19 +64,5 @@ def train(
         settings=point.settings,
         folder=out.unfinished,
     ).run()
-    held_out = read_rows(tokens, "validation")
-
-    def scored() -> Any:
-        nothing = np.zeros((0, len(info["labels"])), np.float32)
-        return score(learned.model, held_out) if len(held_out) else (nothing, nothing)
-
-    settled = task.settle(scored, info["labels"])
-    write_json(
-        out.path / "textmill" / "task.json",
-        {
-            "task": task.NAME,
-            **{key: value for key, value in info.items() if key in ABOUT},
-            **settled,
-        },
-    )
+    write_task(out, learned, tokens, task)
     write_training(out, learned, tokens)

@@ -4,12 +4,42 @@ from __future__ import annotations
 
 import csv
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from textmill.artifact import LOGS, Model, Pretrained, Tokens, write_json
+from textmill.models.task import Task
 
 if TYPE_CHECKING:
     from textmill.models.training import Learned
+
+# What serving must know of the rows that a model learned from, beside what the task settles.
+ABOUT = ("labels", "kind", "separator", "pair", "max_length", "overlap", "windows", "cleaning")
+
+
+def write_task(out: Model, learned: Learned, tokens: Tokens, task: Task) -> None:
+    """Writes what a model learned, and what the validation rows settle, to `textmill/task.json`.
+
+    Args:
+        out: Where to.
+        learned: What the training ended with.
+        tokens: What it learned from.
+        task: What it learned.
+    """
+    from textmill.models.rows import read_rows
+    from textmill.models.scoring import score
+
+    info = tokens.info()
+    held_out = read_rows(tokens, "validation")
+
+    def scored() -> Any:
+        nothing = np.zeros((0, len(info["labels"])), np.float32)
+        return score(learned.model, held_out) if len(held_out) else (nothing, nothing)
+
+    about = {key: value for key, value in info.items() if key in ABOUT}
+    settled = task.settle(scored, info["labels"])
+    write_json(out.path / "textmill" / "task.json", {"task": task.NAME, **about, **settled})
 
 
 def write_training(out: Model | Pretrained, learned: Learned, tokens: Tokens) -> None:

@@ -209,8 +209,7 @@ def dataset(
     """
     import tensorflow as tf
 
-    names = list(inputs)
-    cut = [part for b in batches for part in np.array_split(b, min(pieces, len(b)))]
+    names, cut = list(inputs), cut_into(batches, pieces)
     counts = np.ones(len(rows), np.float32) if weights is None else weights
     sums = [counts[b].sum() for b in batches for _ in range(min(pieces, len(b)))]
     kind = tf.int32 if rows.kind in ("one", "spans") else tf.float32
@@ -232,6 +231,16 @@ def dataset(
 
     made = tf.data.Dataset.range(len(cut)).map(tensors, num_parallel_calls=2, deterministic=True)
     return made.prefetch(8)
+
+
+def cut_into(batches: Sequence[Places], pieces: int) -> list[Places]:
+    """Returns the pieces of all batches, as `dataset` makes them.
+
+    Example:
+        >>> [part.tolist() for part in cut_into([np.arange(3), np.arange(1)], 2)]
+        [[0, 1], [2], [0]]
+    """
+    return [part for b in batches for part in np.array_split(b, min(pieces, len(b)))]
 
 
 def _cut(order: Places, batch_size: int) -> list[Places]:

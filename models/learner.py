@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from textmill.models.text_regression import rescale
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
     from textmill.models.adaptation import Floats, Loss
     from textmill.models.rows import Places
@@ -80,17 +81,17 @@ class Learner:
     ) -> Iterator[Any]:
         """Returns the batches for the devices, in as many pieces as memory asks for."""
         # XLA compiles a program for each width, so that there must be few.
-        widths = edges(self.info["lengths"]["train"], XLA_WIDTHS) if choices["xla"] else ()
-        pieces = choices["accumulate"]
-        data = dataset(
-            self.rows,
-            batches,
-            step.model.input,
-            pieces=pieces,
-            widths=widths,
-            weights=self.weights,
-        )
+        lengths = np.bincount(self.rows.lengths).tolist()
+        widths = edges(lengths, XLA_WIDTHS) if choices["xla"] else ()
+        data = self.dataset(batches, step.model.input, choices["accumulate"], widths)
         return iter(self.strategy.experimental_distribute_dataset(data))
+
+    def dataset(
+        self, batches: list[Places], inputs: Collection[str], pieces: int, widths: Sequence[int]
+    ) -> tf.data.Dataset:
+        """Returns the batches as `textmill.models.batches.dataset` makes them."""
+        weights = self.weights
+        return dataset(self.rows, batches, inputs, pieces=pieces, widths=widths, weights=weights)
 
     def build(self, precision: str, xla: bool) -> Step:
         """Returns a step of a new model, the same one each time."""
@@ -99,34 +100,44 @@ class Learner:
         settings = self.settings
         keras.utils.set_random_seed(self.settings.seed)
         with self.strategy.scope():
-            backbone = load_backbone(
-                self.preset,
-                vocabulary_size=self.words,
-                dropout=self.dropout,
-                precision=precision,
-            )
-            restrict(backbone, frozen=settings.freeze, lora_rank=settings.lora_rank)
-            model = self.task.build(backbone, self.info["labels"], dropout=self.dropout)
+            model = self.model(precision)
             sizes = step_sizes(model, settings.layer_decay) if settings.layer_decay < 1 else None
             optimizer = adamw(model, weight_decay=settings.weight_decay, step_sizes=sizes)
-        loss: Loss = self.task.loss
-        if settings.label_smoothing:
-            names = self.info["labels"]
-            loss = smoothed(loss, settings.label_smoothing, self.rows.kind, len(names))
-        return Step(
-            model,
-            optimizer,
-            loss,
-            self.task.right,
-            self.strategy,
-            clip_norm=settings.clip_norm,
-            xla=xla,
-        )
+        clip, loss, right = settings.clip_norm, self.loss(), self.right
+        return Step(model, optimizer, loss, right, self.strategy, clip_norm=clip, xla=xla)
 
     def plain(self) -> keras.Model:
         """Returns a new model without LoRA that computes in float32."""
-        backbone = load_backbone(self.preset, vocabulary_size=self.words, dropout=self.dropout)
+        return self.model("float32", adapted=False)
+
+    def model(self, precision: str, *, adapted: bool = True) -> keras.Model:
+        """Returns a new model.
+
+        Args:
+            precision: Keras's dtype policy.
+            adapted: Whether the encoder has what the settings say of freezing and LoRA.
+        """
+        backbone = load_backbone(
+            self.preset, vocabulary_size=self.words, dropout=self.dropout, precision=precision
+        )
+        return self.headed(backbone, adapted=adapted)
+
+    def headed(self, backbone: keras.Model, *, adapted: bool) -> keras.Model:
+        """Returns an encoder with a new head, which is the task's."""
+        if adapted:
+            settings = self.settings
+            restrict(backbone, frozen=settings.freeze, lora_rank=settings.lora_rank)
         return self.task.build(backbone, self.info["labels"], dropout=self.dropout)
+
+    def loss(self) -> Any:
+        """Returns the loss of labels and logits."""
+        share, names = self.settings.label_smoothing, self.info["labels"]
+        loss: Loss = self.task.loss
+        return smoothed(loss, share, self.rows.kind, len(names)) if share else loss
+
+    def right(self, labels: Any, logits: Any) -> Any:
+        """Returns how much of each row is right: float32 [rows]; or None."""
+        return self.task.right(labels, logits)
 
     def choices(self) -> dict[str, Any]:
         """Returns what this machine is to train with, and says why."""

@@ -152,6 +152,13 @@ class Preset:
         found = config.get("max_position_embeddings") or inner.get("max_sequence_length")
         return int(found or 512)
 
+    def layers(self) -> int | None:
+        """Returns how many layers the encoder has, None where the preset doesn't say."""
+        config = self.config()
+        kinds = (config.get("num_hidden_layers"), config.get("n_layers"))
+        found = next((n for n in (*kinds, config.get("config", {}).get("num_layers")) if n), None)
+        return None if found is None else int(found)
+
     def vocabulary_size(self) -> int | None:
         """Returns how many tokens the model has embeddings for, None where it doesn't say."""
         config = self.config()

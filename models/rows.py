@@ -136,6 +136,44 @@ def read_rows(tokens: Tokens, split: Split) -> Rows:
     return Rows(token_ids, starts, labels, places, kind, firsts, separator)
 
 
+def joined(first: Rows, second: Rows) -> Rows:
+    """Returns the rows of both; texts of the second count on behind those of the first.
+
+    Args:
+        first: Rows with labels.
+        second: Rows whose labels stand for nothing, but for those of spans, which say where words
+            begin.
+    """
+    labels = second.labels
+    if first.kind != "spans":
+        labels = np.zeros((len(second), *first.labels.shape[1:]), first.labels.dtype)
+    both_firsts = first.firsts is not None and second.firsts is not None
+    texts = int(first.places.max(initial=-1)) + 1
+    return Rows(
+        _Both(first.token_ids, second.token_ids, int(first.starts[-1])),
+        np.concatenate([first.starts, first.starts[-1] + second.starts[1:]]),
+        np.concatenate([first.labels, labels]),
+        np.concatenate([first.places, texts + second.places]),
+        first.kind,
+        np.concatenate([first.firsts, second.firsts]) if both_firsts else None,
+        first.separator,
+    )
+
+
+@dataclass(frozen=True)
+class _Both:
+    """Token ids of two, where no slice is of both."""
+
+    first: TokenIds
+    second: TokenIds
+    held: int
+
+    def __getitem__(self, part: slice, /) -> Ints:
+        if part.stop <= self.held:
+            return self.first[part]
+        return self.second[part.start - self.held : part.stop - self.held]
+
+
 def _empty_labels(kind: LabelKind, rows: int, tokens: int, names: int) -> npt.NDArray[Any]:
     if kind == "many":
         return np.zeros((rows, names), np.float32)

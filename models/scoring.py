@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,20 @@ BATCH_SIZE = 64
 
 def score(model: keras.Model, rows: Rows) -> tuple[Array, Floats]:
     """Returns the labels and the logits of each text, as `of_texts` does; tells how far it is."""
+    batches = by_length(rows.lengths, BATCH_SIZE)
+    return of_texts(rows, batches, logits_of_batches(model, rows, batches))
+
+
+def logits_of_batches(
+    model: keras.Model, rows: Rows, batches: Sequence[Places]
+) -> Iterator[Floats]:
+    """Yields the logits of each batch, float32 [batch, …]; tells how far it is.
+
+    Args:
+        model: What a task built or loaded.
+        rows: All rows.
+        batches: Row numbers.
+    """
     import tensorflow as tf
 
     names = list(model.input)
@@ -35,13 +49,11 @@ def score(model: keras.Model, rows: Rows) -> tuple[Array, Floats]:
         ),
         input_signature=[{name: tf.TensorSpec([None, None], tf.int32) for name in names}],
     )
-    batches = by_length(rows.lengths, BATCH_SIZE)
-    found, done = [], 0
+    done = 0
     for batch in batches:
-        found.append(run(padded(rows, batch, names)).numpy())
+        yield run(padded(rows, batch, names)).numpy()
         done += len(batch)
         advance(done, len(rows), "rows")
-    return of_texts(rows, batches, found)
 
 
 def of_texts(

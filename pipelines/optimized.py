@@ -22,6 +22,7 @@ def optimized(
     *,
     task: Task,
     student: Model | None = None,
+    teacher: Evaluation | None = None,
 ) -> tuple[Saved, Evaluation]:
     """Exports every candidate, measures them, and returns the chosen one and its figures.
 
@@ -33,6 +34,7 @@ def optimized(
         examples: The test split's texts.
         task: What it learned.
         student: A smaller model that learned from it, where "distilled" is a candidate.
+        teacher: Figures of the model that the smaller one learned from, for the gate.
     """
     candidates: dict[str, Saved] = {}
     refused: dict[str, str] = {}
@@ -59,4 +61,4 @@ def optimized(
         rounds=optimize.rounds,
     )
     saved = run(choose, measured, candidates, max_loss=optimize.max_loss)
-    return saved, run(served, measured, saved)
+    return saved, run(served, measured, saved, teacher=teacher)

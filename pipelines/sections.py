@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Gt, Interval
 from pydantic import StringConstraints
 from pydantic.dataclasses import dataclass
 
@@ -15,14 +15,17 @@ from textmill.components.candidates import WHOLE, read_candidate
 from textmill.components.cleaning import Cleaning
 from textmill.components.ingest import UNTOUCHED
 from textmill.components.sources.by_name import open_source
+from textmill.components.sources.documents import Separation
 from textmill.components.sources.source import Source
 from textmill.config import STRICT
 from textmill.errors import UserError
+from textmill.models.distillation import Lesson
 from textmill.models.preset import Preset, Scratch, TokenizerKind
 from textmill.models.search import Algorithm
 from textmill.models.search_code import find_code
 from textmill.models.search_space import read_space
-from textmill.models.settings import Duration
+from textmill.models.settings import Duration, Settings
+from textmill.models.student import check_layers
 from textmill.serving.budget import Budget, Latency, Memory
 from textmill.serving.precision import Name
 from textmill.serving.servers import read_release
@@ -104,15 +107,7 @@ class Data:
         Raises:
             UserError: They are none, or more than two.
         """
-        names = (self.text,) if isinstance(self.text, str) else self.text
-        if not 1 <= len(names) <= 2:
-            raise UserError(
-                f"data.text names {len(names)} columns",
-                expected="one column, or a list of two for pairs of texts",
-                received=str(list(names)),
-                fix='write text = "…", or text = ["…", "…"]',
-            )
-        return names
+        return _columns("data.text", self.text)
 
     def cleaning(self, labels: LabelKind) -> Cleaning:
         """Returns how texts are cleaned; with spans not at all.
@@ -131,10 +126,16 @@ class Data:
             )
         return UNTOUCHED
 
-    def open(self, name: str) -> Source:
-        """Returns the source that `name` stands for, read as this section says."""
+    def open(self, name: str, documents: Separation | None = None) -> Source:
+        """Returns the source that `name` stands for, read as this section says.
+
+        Args:
+            name: As `source`.
+            documents: What parts the documents of plain text; None: text is `<label>.txt`.
+        """
         return open_source(
             name,
+            documents=documents,
             encoding=self.encoding,
             delimiter=self.delimiter,
             quote=self.quote or None,
@@ -142,6 +143,19 @@ class Data:
             skip_rows_after_header=self.skip_rows_after_header,
             data_dir=self.data_dir,
         )
+
+
+def _columns(key: str, given: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the columns with texts that a key names."""
+    names = (given,) if isinstance(given, str) else given
+    if not 1 <= len(names) <= 2:
+        raise UserError(
+            f"{key} names {len(names)} columns",
+            expected="one column, or a list of two for pairs of texts",
+            received=str(list(names)),
+            fix='write text = "…", or text = ["…", "…"]',
+        )
+    return names
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -251,6 +265,72 @@ class Export:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Distill:
+    """`[distill]`: a smaller model learns from the trained one, and is served in its place.
+
+    Attributes:
+        layers: How many the smaller model has; it begins with as many of the trained one's.
+        temperature: What logits are divided by before they are compared.
+        label_share: Share of a labelled row's loss that its label has; what the trained model says
+            of the row has the rest.
+        unlabelled: More texts to learn from, of any kind that `data.source` may be; labels are
+            passed over. None: none.
+        text: Its column with the text, or a list of two; None: as `data.text` says.
+        documents: What parts the documents of plain text, where `unlabelled` is that: a
+            "blank line", or the end of a "line".
+        train: As `[train]`, whose values are taken where there is no `[distill.train]`.
+    """
+
+    layers: Annotated[int, Ge(1)]
+    temperature: Annotated[float, Gt(0)] = 2.0
+    label_share: Annotated[float, Interval(ge=0, le=1)] = 0.5
+    unlabelled: str | None = None
+    text: str | tuple[str, ...] | None = None
+    documents: Separation = "line"
+    train: Settings | None = None
+
+    def texts(self, labelled: tuple[str, ...]) -> tuple[str, ...]:
+        """Returns the columns with texts: as many as the labelled rows have.
+
+        Args:
+            labelled: Theirs.
+
+        Raises:
+            UserError: They are more, or fewer.
+        """
+        names = labelled if self.text is None else _columns("distill.text", self.text)
+        if len(names) != len(labelled):
+            raise UserError(
+                f"distill.text names {len(names)} columns, and data.text {len(labelled)}",
+                expected="as many texts a row",
+                received=str(list(names)),
+                fix="name a column for each of data.text",
+            )
+        return names
+
+    def lesson(self) -> Lesson:
+        """Returns how to learn."""
+        return Lesson(self.layers, self.temperature, self.label_share)
+
+    def check(self, teacher: Preset | Scratch) -> None:
+        """Raises before the training what would be found out after it.
+
+        Args:
+            teacher: What the trained model begins with.
+
+        Raises:
+            UserError: It has not more layers.
+        """
+        of = None
+        if isinstance(teacher, Scratch):
+            of = teacher.dimensions()["num_layers"]
+        elif teacher.local:
+            of = teacher.layers()
+        if of is not None:
+            check_layers(self.layers, of)
+
+
+@dataclass(frozen=True, config=STRICT)
 class Optimize:
     """`[optimize]`: ways to serve the model, of which the fastest that is good enough is pushed.
 
@@ -259,10 +339,10 @@ class Optimize:
     Attributes:
         candidates: "bfloat16", "bfloat16_weights" and "int8_weights" as `export.precision` has
             them; "pruned_vocabulary": embeddings of tokens that the training rows never had are
-            left out, and the unknown token is read in their place; "distilled": the smaller model;
-            "int8": refused for now, the table says why. Several in one have + between them, as in
-            "pruned_vocabulary+bfloat16". "float32" is one always, and what the others are compared
-            with.
+            left out, and the unknown token is read in their place; "distilled": the smaller model
+            of `[distill]`; "int8": refused for now, the table says why. Several in one have +
+            between them, as in "pruned_vocabulary+bfloat16". "float32" is one always, and what the
+            others are compared with.
         max_loss: By how much the main figure on the test split (accuracy; of spans f1_micro; of
             numbers r2) may be below that of float32.
         rounds: How often the candidates take turns when they are timed.
@@ -271,6 +351,11 @@ class Optimize:
     candidates: tuple[str, ...] = ("bfloat16", "pruned_vocabulary+bfloat16")
     max_loss: Annotated[float, Ge(0)] = 0.005
     rounds: Annotated[int, Ge(3)] = 7
+
+    @property
+    def distills(self) -> bool:
+        """Whether the smaller model is a candidate, and so not yet settled to be served."""
+        return any(read_candidate(name).distilled for name in self.candidates)
 
     def check(self, export: Export, *, student: bool = False) -> None:
         """Raises before the training what would be found out after it.
@@ -287,9 +372,9 @@ class Optimize:
             if read_candidate(name).distilled and not student:
                 raise UserError(
                     f"optimize.candidates: {name!r} needs a smaller model",
-                    expected="a model that a distillation made",
+                    expected="a section [distill], which makes one",
                     received="none",
-                    fix=f"leave {name} out",
+                    fix=f"write [distill] with layers = 3, or leave {name} out",
                 )
         if export.precision != WHOLE:
             raise UserError(

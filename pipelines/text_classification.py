@@ -11,14 +11,16 @@ from dataclasses import field
 
 from pydantic.dataclasses import dataclass
 
-from textmill.artifact import Pushed
+from textmill.artifact import Examples, Pushed, Tokens
 from textmill.components.best import best
 from textmill.components.check import check
+from textmill.components.distill import distill
 from textmill.components.evaluate import evaluate
 from textmill.components.export import export
 from textmill.components.ingest import ingest
 from textmill.components.push import push
 from textmill.components.tokenize import tokenize
+from textmill.components.tokenize_unlabelled import tokenize_unlabelled
 from textmill.components.train import train
 from textmill.components.tune import tune
 from textmill.components.validate import validate
@@ -29,7 +31,17 @@ from textmill.models import text_classification as one_label
 from textmill.models.settings import Settings
 from textmill.models.task import Task
 from textmill.pipelines.optimized import optimized
-from textmill.pipelines.sections import Check, Condition, Data, Export, Model, Optimize, Push, Tune
+from textmill.pipelines.sections import (
+    Check,
+    Condition,
+    Data,
+    Distill,
+    Export,
+    Model,
+    Optimize,
+    Push,
+    Tune,
+)
 from textmill.run import Runner
 
 
@@ -45,6 +57,7 @@ class Config:
         push: See `Push`.
         train: See `Settings`.
         tune: See `Tune`; without it the values of `train` and `model` are taken as they are.
+        distill: See `Distill`; without it the model that `train` makes is served.
         export: See `Export`.
         optimize: See `Optimize`; without it `export` says how the model is served.
         check: See `Check`.
@@ -59,6 +72,7 @@ class Config:
     push: Push
     train: Settings = field(default_factory=Settings)
     tune: Tune | None = None
+    distill: Distill | None = None
     export: Export = field(default_factory=Export)
     optimize: Optimize | None = None
     check: Check = field(default_factory=Check)
@@ -83,8 +97,10 @@ def supervised(run: Runner, config: Config, task: Task) -> Pushed:
             fix="remove data.multi_label, or change the pipeline",
         )
     preset, texts, proof = model.start(), data.texts(), config.check.arguments()
+    if config.distill:
+        config.distill.check(preset)
     if config.optimize:
-        config.optimize.check(config.export)
+        config.optimize.check(config.export, student=config.distill is not None)
 
     examples = run(
         ingest,
@@ -126,6 +142,8 @@ def supervised(run: Runner, config: Config, task: Task) -> Pushed:
         windows=model.windows,
         parameters=parameters,
     )
+    # Before the training: what is wrong with these texts should not be told hours later.
+    unlabelled = _unlabelled(run, config, task, examples, tokens)
     trained = run(
         train,
         tokens,
@@ -136,12 +154,58 @@ def supervised(run: Runner, config: Config, task: Task) -> Pushed:
         parameters=parameters,
     )
     evaluation = run(evaluate, trained, tokens, examples, task=task)
+    served, student, teacher = trained, None, None
+    if config.distill:
+        teacher = evaluation
+        settings = config.distill.train
+        student = served = run(
+            distill,
+            tokens,
+            trained,
+            lesson=config.distill.lesson(),
+            unlabelled=unlabelled,
+            task=task,
+            dropout=model.dropout,
+            settings=settings or config.train,
+            parameters=None if settings else parameters,
+        )
+        evaluation = run(evaluate, student, tokens, examples, task=task, teacher=teacher)
     if config.optimize:
-        saved, evaluation = optimized(run, config.optimize, trained, tokens, examples, task=task)
+        saved, evaluation = optimized(
+            run,
+            config.optimize,
+            # A smaller model that is a candidate is yet to show that it should be served.
+            trained if config.optimize.distills else served,
+            tokens,
+            examples,
+            task=task,
+            student=student,
+            teacher=teacher,
+        )
     else:
-        saved = run(export, trained, examples, task=task, precision=config.export.precision)
+        saved = run(export, served, examples, task=task, precision=config.export.precision)
     blessing = run(check, saved, **proof)
     return run(push, saved, blessing, evaluation, to=config.push.to, gate=config.gate)
+
+
+def _unlabelled(
+    run: Runner, config: Config, task: Task, examples: Examples, tokens: Tokens
+) -> Tokens | None:
+    """Returns the rows without labels that a smaller model learns from, if there are any."""
+    data, distillation = config.data, config.distill
+    if distillation is None or distillation.unlabelled is None:
+        return None
+    texts = distillation.texts(data.texts())
+    found = run(
+        ingest,
+        data.open(distillation.unlabelled, distillation.documents),
+        text=texts[0],
+        pair=texts[1] if len(texts) > 1 else None,
+        label=None,
+        split={"train": 1.0},
+        cleaning=data.cleaning(task.LABELS),
+    )
+    return run(tokenize_unlabelled, found, examples, tokens)
 
 
 if __name__ == "__main__":

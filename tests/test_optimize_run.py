@@ -60,6 +60,38 @@ def test_a_run_pushes_what_it_chose_and_then_has_it_all(project: Path) -> None:
     assert "heavy: []" in again.stderr
 
 
+DISTILL = ("--set", "distill.layers=1")
+
+
+def steps_of(project: Path, candidates: str) -> list[str]:
+    setting = f"optimize.candidates={candidates}"
+    said = textmill("run", "textmill.toml", "--dry-run", *DISTILL, "--set", setting, cwd=project)
+    assert said.returncode == 0, said.stderr
+    return [line.split()[1].rstrip(":") for line in said.stdout.splitlines()]
+
+
+def test_a_smaller_model_is_a_candidate_where_it_is_named(project: Path) -> None:
+    before, after = STEPS[:5], STEPS[7:]
+    distilled = [*before, "distill", "evaluate"]
+    assert steps_of(project, '["distilled"]') == [*distilled, "export", "export", *after]
+    assert steps_of(project, "[]") == [*distilled, "export", *after]
+
+
+@pytest.mark.slow
+def test_a_smaller_model_is_measured_beside_its_teacher(project: Path) -> None:
+    both = '["distilled", "distilled+pruned_vocabulary"]'
+    settings = ("--set", f"optimize.candidates={both}", "--set", "push.to=students")
+    gate = ("--set", 'gate={"teacher.accuracy" = "> 0.5"}')
+    said = textmill("run", "textmill.toml", *DISTILL, *settings, *gate, cwd=project)
+    assert said.returncode == 0, said.stdout + said.stderr
+    manifest = read_json(project / "students" / "1" / "assets.extra" / "manifest.json")
+    assert manifest["metrics"]["teacher"]["accuracy"] > 0.5
+    tables = (project / "runs" / "choose").glob("*/logs/optimize.json")
+    (found,) = [t for t in map(read_json, tables) if "distilled" in t["candidates"]]
+    sizes = [found["candidates"][name]["bytes"] for name in ("float32", "distilled")]
+    assert sizes[1] < sizes[0]
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textmill.artifact import SPLITS, Tokens, content, digest_files
-from textmill.components import token_shards
-from textmill.components import tokenize as module
+from textmill.components import token_rows, token_shards
 from textmill.components.records import records as serialized
 from textmill.components.tokenize import tokenize
 from textmill.errors import UserError
@@ -81,7 +80,7 @@ def test_how_much_is_tokenized_at_a_time_does_not_show(
     examples = review_examples(tmp_path / "x", rows=40)
     made = []
     for size in (1, 500, 4 << 20):
-        monkeypatch.setattr(module, "BYTES", size)
+        monkeypatch.setattr(token_rows, "BYTES", size)
         made.append(empty(Tokens, tmp_path / str(size)))
         tokenize(made[-1], examples, preset=SCRATCH)
     assert len({digest_files(content(tokens.path)) for tokens in made}) == 1

@@ -1,0 +1,95 @@
+"""Texts with labels to the rows of a split."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textmill.artifact import Split, Tokens, TokensInfo
+from textmill.components.records import records
+from textmill.components.token_shards import TokenShards
+from textmill.models.row_maker import Made, RowMaker
+from textmill.progress import advance, warn
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    Ints = npt.NDArray[np.int64]
+    # Texts, second texts if there are, and labels, as Examples hold them: string [texts] each.
+    Labelled = tuple[pa.Array, pa.Array | None, pa.Array]
+
+BYTES = 4 << 20  # of text, or a row, are tokenized at a time
+
+
+def write_split(
+    out: Tokens,
+    split: Split,
+    pieces: Iterable[Labelled],
+    make: RowMaker,
+    info: TokensInfo,
+    *,
+    expected: int | None,
+) -> None:
+    """Writes the rows of a split, and counts them in `info`.
+
+    Args:
+        out: Gets `<split>/part-*.tfrecord`.
+        split: Which.
+        pieces: Its texts, as many at a time as are tokenized at a time.
+        make: Makes rows of them.
+        info: Gets rows, tokens, truncated and lengths of the split.
+        expected: How many texts there are, as far as is known.
+    """
+    lengths = np.zeros(info["max_length"] + 1, np.int64)
+    texts = truncated = cut = 0
+    windows = info["overlap"] is not None
+    with TokenShards(out, split) as shards:
+        for made in _made(pieces, split, make):
+            shards.write(records(_columns(made, texts, windows=windows)))
+            texts += made.texts
+            lengths += np.bincount(np.diff(made.framed.starts), minlength=len(lengths))
+            truncated += made.framed.truncated
+            cut += made.cut
+            advance(texts, expected, split)
+    if cut:
+        warn(f"{split}: {cut} spans do not begin and end with words; all that they touch is tagged")
+    info["rows"][split] = shards.rows
+    info["tokens"][split] = int(lengths @ np.arange(len(lengths)))
+    info["truncated"][split] = truncated
+    info["lengths"][split] = lengths.tolist()
+
+
+def in_pieces(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of batches, as many as are tokenized at a time."""
+    for batch in batches:
+        size = max(1, BYTES * batch.num_rows // max(1, batch.nbytes))
+        for start in range(0, batch.num_rows, size):
+            yield batch.slice(start, size)
+
+
+def _columns(made: Made, texts: int, *, windows: bool) -> dict[str, tuple[Any, Ints]]:
+    """Returns the features of rows, the first of which is of text number `texts`."""
+    framed, single = made.framed, np.arange(len(made.framed.texts) + 1)
+    found: dict[str, tuple[Any, Ints]] = {
+        "token_ids": (framed.ids, framed.starts),
+        "label": (made.labels.values, made.labels.starts),
+        "row": (framed.texts + texts, single),
+    }
+    return found | ({"first": (framed.firsts, single)} if windows else {})
+
+
+def _made(pieces: Iterable[Labelled], split: Split, make: RowMaker) -> Iterator[Made]:
+    """Yields rows, a piece while a thread makes the next."""
+    ahead: deque[Future[Made]] = deque()
+    with ThreadPoolExecutor(1) as thread:
+        for texts, pairs, labels in pieces:
+            ahead.append(thread.submit(make, texts, pairs, labels, split))
+            if len(ahead) > 2:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
