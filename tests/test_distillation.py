@@ -564,6 +564,7 @@ def test_what_is_wrong_is_told_before_the_training(project: Path) -> None:
         ("distill.layer=2", "did you mean layers?"),
         ("distill.train.epoch=2", "did you mean epochs?"),
         ("distill.temperature=0", "distill.temperature has a wrong value"),
+        ("distill.temperature=inf", "expected: a finite number above 0"),
         ("distill.unlabelled=nowhere.csv", "nowhere.csv: no such file"),
         ('distill.text=["a", "b"]', "distill.text names 2 columns, and data.text 1"),
     ):
