@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -54,8 +55,20 @@ def distribution(name: Strategy) -> tf.distribute.Strategy:
     if name == "mirrored" and not devices:
         devices = tf.config.list_logical_devices("CPU")
     if name != "one" and len(devices) > 1:
-        return tf.distribute.MirroredStrategy([device.name for device in devices])
+        return _mirrored(tuple(device.name for device in devices))
     return tf.distribute.get_strategy()
+
+
+@cache
+def _mirrored(names: tuple[str, ...]) -> tf.distribute.Strategy:
+    """Returns one strategy for all trainings of this process.
+
+    Each numbers its sums over devices from the same number on, and TensorFlow remembers their
+    shapes: a second one would be refused where its model has other shapes, as a student's has.
+    """
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(list(names))
 
 
 def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

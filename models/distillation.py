@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,10 +50,10 @@ class Lesson:
     label_share: float = 0.5
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
+        if not 0 < self.temperature < math.inf:
             raise UserError(
                 f"distill.temperature = {self.temperature}",
-                expected="a number above 0",
+                expected="a finite number above 0",
                 received=str(self.temperature),
                 fix="set distill.temperature = 2.0",
             )

@@ -319,8 +319,9 @@ class Distill:
             teacher: What the trained model begins with.
 
         Raises:
-            UserError: It has not more layers.
+            UserError: It has not more layers, or there is no such lesson.
         """
+        self.lesson()
         of = None
         if isinstance(teacher, Scratch):
             of = teacher.dimensions()["num_layers"]

@@ -421,6 +421,54 @@ def test_killed_it_ends_with_the_same_bits(taught: Callable[[str], Taught], tmp_
         assert whole.read_bytes() == killed.read_bytes()
 
 
+DEVICES = """
+import json, sys
+from pathlib import Path
+from textmill.artifact import Model, Tokens
+from textmill.quiet import import_tensorflow
+import_tensorflow()
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from textmill.components.distill import distill
+from textmill.components.train import train
+from textmill.models import token_classification as task
+from textmill.models.distillation import Lesson
+from textmill.models.preset import Scratch
+from textmill.models.settings import Settings
+tokens, teacher, more, folder, settings = sys.argv[1:]
+def out(name):
+    made = Model(Path(folder) / name)
+    made.path.mkdir()
+    return made
+def how(**more):
+    return Settings(**json.loads(settings), **more)
+tokens, two = Tokens(Path(tokens)), how(strategy="mirrored", accumulate=2)
+train(out("teacher"), tokens, preset=Scratch("tiny", 400), task=task, settings=two)
+for name, given in (("two", two), ("one", how(strategy="one")), ("xla", how(xla="on"))):
+    distill(out(name), tokens, Model(Path(teacher)), unlabelled=Tokens(Path(more)),
+            lesson=Lesson(1), task=task, dropout=0.0, settings=given)
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_and_xla_teach_what_one_device_does(
+    taught: Callable[[str], Taught], tmp_path: Path
+) -> None:
+    """A teacher of other shapes was trained on both devices by the same process before."""
+    given = taught("spans")
+    places = (given.tokens.path, given.teacher.path, given.more.path, tmp_path)
+    command = [sys.executable, "-c", DEVICES, *map(str, places), json.dumps(HOW)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr[-2000:]
+    one, two, xla = (history(Model(tmp_path / name)) for name in ("one", "two", "xla"))
+    for found in (two, xla):
+        for a, b in zip(one, found, strict=True):
+            assert a == pytest.approx(b, abs=2e-4)
+    facts = read_json(tmp_path / "two" / "textmill" / "training.json")
+    assert (facts["devices"], facts["accumulate"]) == (2, 2)
+
+
 def test_as_a_component() -> None:
     _, tokens, teacher = trained()
     how = Settings(**{**HOW, "epochs": 1, "batch_size": 64})
@@ -516,6 +564,7 @@ def test_what_is_wrong_is_told_before_the_training(project: Path) -> None:
         ("distill.layer=2", "did you mean layers?"),
         ("distill.train.epoch=2", "did you mean epochs?"),
         ("distill.temperature=0", "distill.temperature has a wrong value"),
+        ("distill.temperature=inf", "expected: a finite number above 0"),
         ("distill.unlabelled=nowhere.csv", "nowhere.csv: no such file"),
         ('distill.text=["a", "b"]', "distill.text names 2 columns, and data.text 1"),
     ):

@@ -117,8 +117,9 @@ def test_what_is_no_student() -> None:
     inputs = keras.Input((3,))
     with pytest.raises(UserError, match="no student can be made of Functional"):
         depth(keras.Model(inputs, inputs))
-    with pytest.raises(UserError, match=r"distill\.temperature = 0"):
-        Lesson(1, temperature=0)
+    for temperature in (0, -1.0, np.inf, np.nan):
+        with pytest.raises(UserError, match=rf"distill\.temperature = {temperature}"):
+            Lesson(1, temperature=temperature)
     with pytest.raises(UserError, match=r"distill\.label_share = 1\.5"):
         Lesson(1, label_share=1.5)
 
