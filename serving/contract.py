@@ -16,8 +16,9 @@ from textmill.errors import UserError
 from textmill.serving import graph_rules, operation_rules, savedmodel
 from textmill.serving.budget import Budget, latency_row, memory_row
 from textmill.serving.heads import forms
+from textmill.serving.questions import RULES, Subject
 from textmill.serving.rows import Row, judge
-from textmill.serving.running_rules import RULES, Subject, answers
+from textmill.serving.running_rules import answers
 from textmill.serving.savedmodel import TAG
 from textmill.serving.servers import read_release
 

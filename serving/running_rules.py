@@ -3,56 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from textmill.artifact import LabelKind
 from textmill.serving.answers import answer_rows, apart, distance, unit_of
 from textmill.serving.fresh_process import ask, one_line
-from textmill.serving.graph_rules import fits
-from textmill.serving.heads import EXPLAIN, PREDICT, REGRESS, TOKENS, Form
+from textmill.serving.heads import EXPLAIN, REGRESS, TOKENS, Form
+from textmill.serving.questions import (
+    ALONE,
+    DEFAULT,
+    EACH,
+    ELSEWHERE,
+    EQUAL,
+    RUNS,
+    Questions,
+    Subject,
+    questions_for,
+)
 from textmill.serving.rows import Row, judge
-from textmill.serving.savedmodel import PAIR, TEXT
-from textmill.serving.warmup_rules import WARM, read, replayed
+from textmill.serving.warmup_rules import WARM, replayed
 
-TOLERANCE = 1e-5  # of scores, where the manifest says no other
-SAMPLES = ["A good film.", "", "Überraschend 好看 🎬, and much longer than the others are. " * 4]
 ELSEWHERE_TOLERANCE = 1e-4  # of two TensorFlows, whose kernels add up in another order
 MEASURED = ["load_seconds", "latency_ms", "memory_bytes"]
-RUNS, ELSEWHERE, EACH, EQUAL, ALONE, _ = RULES = (
-    "loads and runs",
-    "loads elsewhere",
-    "an answer for each",
-    "equal to the trained model",
-    "independent of the batch",
-    WARM,
-)
-
-
-class Subject(NamedTuple):
-    """The model that is checked.
-
-    Attributes:
-        folder: The SavedModel.
-        meta: Its meta graph.
-        manifest: Its manifest; {} for a model of somebody else's.
-        wanted: The signatures that it should have.
-    """
-
-    folder: Path
-    meta: Any
-    manifest: dict[str, Any]
-    wanted: dict[str, Form]
-
-    @property
-    def kind(self) -> LabelKind:
-        """What its labels are."""
-        kind: LabelKind = self.manifest.get("kind", "one")
-        return kind
-
-    @property
-    def tolerance(self) -> float:
-        """By how much two scores may differ that are taken as equal."""
-        return float(self.manifest.get("tolerance", TOLERANCE))
 
 
 def answers(subject: Subject, python: Path | None = None) -> tuple[list[Row], dict[str, Any]]:
@@ -67,84 +39,53 @@ def answers(subject: Subject, python: Path | None = None) -> tuple[list[Row], di
     Returns:
         The rows of `RULES`, and what was measured.
     """
-    manifest, meta, wanted = subject.manifest, subject.meta, subject.wanted
-    golden = manifest.get("golden", [])
-    inputs = (TEXT, PAIR) if manifest.get("pair", False) else (TEXT,)
-    given = [{key: row[key] for key in inputs} for row in golden]
-    rows_in = given or [dict.fromkeys(inputs, sample) for sample in SAMPLES]
-    usable = [name for name in wanted if name in meta.signature_def and _takes(meta, name, wanted)]
-    asked = [
-        {"signature": name, "rows": rows, "examples": wanted[name].method != PREDICT}
-        for name in usable
-        for rows in ([], rows_in)
-    ]
-    answering = "serving_default" in usable and _gives(meta, "serving_default", wanted)
-    batch = rows_in[:: max(1, len(rows_in) // 8)]  # short, long and strange, some of each
-    alone = [
-        {"signature": "serving_default", "rows": rows} for rows in (batch, *([r] for r in batch))
-    ]
-    alone = alone if answering else []
-    ids = _token_rows(subject) if answering else []
-    warmup = read(subject.folder, meta)
-    job: dict[str, Any] = {"requests": [*asked, *alone, *ids, *warmup.requests]}
-    if answering:
-        # What is strange on purpose is no measure of what clients send.
-        real = rows_in[: manifest.get("real_rows") or None]
-        job["measure"] = {"signature": "serving_default", "rows": real}
+    questions = questions_for(subject)
+    job = questions.job(subject)
     found = ask(subject.folder, job)
-    said = found.get("answers", [])
-    end = len(asked) + len(alone) + len(ids)
-    main, warm = said[:end], said[end:]
-    broken = _error(found, main, subject.folder)
-    what = " and ".join(usable) or "no signature, for none takes text"
+    said = questions.answered(found.get("answers", []))
+    broken = _error(found, [*said[EACH], *said[ALONE], *said[EQUAL]], subject.folder)
+    warm = None if "error" in found else said[WARM]
     rows = [
-        judge(
-            RUNS,
-            broken,
-            f"V1 Session, XLA {found.get('xla')}; ran {what}",
-            "export core operations and plain variables; see the error",
-        ),
-        _elsewhere(subject, python, job, said),
+        _runs(questions, found, broken),
+        _elsewhere(subject, python, job, found.get("answers", [])),
+        *_of_answers(subject, questions, said, broken),
+        replayed(questions.warmup, warm, subject.folder),
     ]
-    if broken or not answering:
-        why = "the model did not run" if broken else "serving_default does not answer text"
-        rest = [Row(rule, "skipped", why, "") for rule in (EACH, EQUAL, ALONE)]
-    else:
-        kind = subject.kind
-        whole = {
-            name: _said(kind, wanted[name], main[2 * i + 1])
-            for i, name in enumerate(usable)
-            if name != EXPLAIN and _gives(meta, name, wanted)
-        }
-        if ids:
-            whole[TOKENS] = answer_rows(kind, main[-1])
-        mixed, *single = (
-            answer_rows(kind, each) for each in main[len(asked) : len(asked) + len(alone)]
-        )
-        near = unit_of(kind, golden) * subject.tolerance
-        rest = [
-            _each(usable, main, len(rows_in)),
-            _equal(whole, golden, near),
-            _alone(mixed, [row for one in single for row in one], near),
-        ]
-    rows += [*rest, replayed(warmup, None if "error" in found else warm, subject.folder)]
     return rows, {name: found[name] for name in MEASURED if name in found}
 
 
-def _takes(meta: Any, name: str, wanted: dict[str, Form]) -> bool:
-    """Says whether a signature takes what it should: batches of strings."""
-    inputs = meta.signature_def[name].inputs
-    known = wanted[name].inputs
-    # A classifier of somebody else's may call its one input as it likes.
-    if len(inputs) == len(known) == 1:
-        return fits(next(iter(inputs.values())), "string [batch]")
-    return set(inputs) == set(known) and all(fits(i, "string [batch]") for i in inputs.values())
+def _runs(questions: Questions, found: dict[str, Any], broken: str) -> Row:
+    what = " and ".join(questions.usable) or "no signature, for none takes text"
+    return judge(
+        RUNS,
+        broken,
+        f"V1 Session, XLA {found.get('xla')}; ran {what}",
+        "export core operations and plain variables; see the error",
+    )
 
 
-def _gives(meta: Any, name: str, wanted: dict[str, Form]) -> bool:
-    """Says whether a signature has the outputs that it should."""
-    outputs = meta.signature_def[name].outputs
-    return all(fits(outputs.get(key), shape) for key, shape in wanted[name].outputs.items())
+def _of_answers(
+    subject: Subject, questions: Questions, said: dict[str, list[dict[str, Any]]], broken: str
+) -> list[Row]:
+    """Judges what the model answered: the rules EACH, EQUAL and ALONE."""
+    if broken or DEFAULT not in questions.answering:
+        why = "the model did not run" if broken else f"{DEFAULT} does not answer text"
+        return [Row(rule, "skipped", why, "") for rule in (EACH, EQUAL, ALONE)]
+    kind, golden = subject.kind, subject.manifest.get("golden", [])
+    whole = {
+        name: _said(kind, subject.wanted[name], said[EACH][2 * i + 1])
+        for i, name in enumerate(questions.usable)
+        if name != EXPLAIN and name in questions.answering
+    }
+    if said[EQUAL]:
+        whole[TOKENS] = answer_rows(kind, said[EQUAL][0])
+    together, *alone = (answer_rows(kind, outputs) for outputs in said[ALONE])
+    near = unit_of(kind, golden) * subject.tolerance
+    return [
+        _each(questions.usable, said[EACH], len(questions.texts)),
+        _equal(whole, golden, near),
+        _alone(together, [row for one in alone for row in one], near),
+    ]
 
 
 def _each(usable: list[str], said: list[dict[str, Any]], count: int) -> Row:
@@ -162,27 +103,6 @@ def _each(usable: list[str], said: list[dict[str, Any]], count: int) -> Row:
         "every output has a row for each text, and none for no text",
         "keep the batch as the first dimension of every output",
     )
-
-
-def _token_rows(subject: Subject) -> list[dict[str, Any]]:
-    """Returns a request to `tokens` with the golden rows as ids, where it answers whole texts."""
-    golden, manifest = subject.manifest.get("golden", []), subject.manifest
-    windows = subject.kind == "spans" or manifest.get("overlap") is not None
-    if windows or TOKENS not in subject.wanted or TOKENS not in subject.meta.signature_def:
-        return []
-    if not golden or not all("token_ids" in row for row in golden):
-        return []
-    longest = max(len(row["token_ids"]) for row in golden)
-    rows = [row["token_ids"] for row in golden]
-    inputs = {
-        "token_ids": [[*ids, *[0] * (longest - len(ids))] for ids in rows],
-        "padding_mask": [[1] * len(ids) + [0] * (longest - len(ids)) for ids in rows],
-    }
-    if set(inputs) != set(subject.meta.signature_def[TOKENS].inputs):
-        return []
-    if not _gives(subject.meta, TOKENS, subject.wanted):
-        return []
-    return [{"signature": TOKENS, "inputs": inputs}]
 
 
 def _said(kind: LabelKind, form: Form, outputs: dict[str, Any]) -> list[Any]:
