@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from textmill.errors import UserError, nearest, one_of
@@ -19,7 +20,7 @@ class Candidate(NamedTuple):
     """A way to serve a model.
 
     Attributes:
-        name: As the config has it: names of what is done to the model, with + between them.
+        name: Names of what is done to the model, in an order of ours, with + between them.
         precision: In what numbers weights are stored and multiplied.
         pruned: Whether embeddings of tokens that training never saw are left out.
         distilled: Whether it is the smaller model of `[distill]`.
@@ -42,6 +43,8 @@ def read_candidate(name: str) -> Candidate:
     Example:
         >>> read_candidate("pruned_vocabulary+bfloat16").precision
         'bfloat16'
+        >>> read_candidate(" bfloat16 + distilled").name
+        'distilled+bfloat16'
     """
     precisions: list[Name] = []
     parts = [part.strip() for part in name.split("+")]
@@ -66,4 +69,21 @@ def read_candidate(name: str) -> Candidate:
         )
     refused = "; ".join(REFUSED[part] for part in parts if part in REFUSED)
     precision = precisions[0] if precisions else WHOLE
+    # However it is written, a candidate has one name; float32 is what a model has anyway.
+    done = [each for each in (DISTILLED, PRUNED, INT8, *PRECISIONS) if each in parts]
+    name = "+".join(each for each in done if each != WHOLE) or WHOLE
     return Candidate(name, precision, PRUNED in parts, DISTILLED in parts, refused)
+
+
+def read_candidates(names: Iterable[str]) -> list[Candidate]:
+    """Returns what names stand for, each candidate once and the whole model first.
+
+    Raises:
+        UserError: As `read_candidate` does.
+
+    Example:
+        >>> [each.name for each in read_candidates(["bfloat16+distilled", "distilled+bfloat16"])]
+        ['float32', 'distilled+bfloat16']
+    """
+    found = [read_candidate(name) for name in (WHOLE, *names)]
+    return list({candidate.name: candidate for candidate in found}.values())

@@ -9,7 +9,7 @@ from textmill.artifact import Evaluation, Examples, Model, Tokens, write_json
 from textmill.components.report import report
 from textmill.errors import UserError
 from textmill.models import text_classification
-from textmill.models.metrics import Metric
+from textmill.models.metrics import Metric, own_figures
 from textmill.models.task import Task
 from textmill.quiet import import_tensorflow
 
@@ -64,19 +64,7 @@ def evaluate(
     texts = _texts(examples, rows)
     labels, logits = score(task.load(model.path), rows)
     found = task.predictions(labels, logits, model.task(), texts["text"].to_pylist())
-    figures = dict(found.figures)
-    predicted, scores = found.predicted, found.scores
-    if metrics and (predicted is None or scores is None):
-        raise UserError(
-            f"metrics of your own are for one label a text, not for {task.NAME}",
-            expected="a task with one label a text",
-            received=", ".join(metric.__name__ for metric in metrics),
-            fix="compute them from predictions.parquet",
-        )
-    for metric in metrics:
-        assert predicted is not None
-        assert scores is not None
-        figures[metric.__name__] = float(metric(labels.astype("int64"), predicted, scores))
+    figures = {**found.figures, **own_figures(metrics, task.NAME, labels, found)}
     if teacher is not None:
         figures["teacher"] = {n: v for n, v in teacher.metrics().items() if isinstance(v, float)}
     write_json(out.path / "metrics.json", figures)

@@ -11,10 +11,12 @@ from textmill.artifact import Examples, LabelKind, Measured, Saved, Tokens, cont
 from textmill.components.candidates import WHOLE
 from textmill.errors import UserError
 from textmill.models import text_classification
+from textmill.models.metrics import Metric, own_figures
 from textmill.models.task import Predictions, Task
 from textmill.progress import advance
 from textmill.quiet import import_tensorflow
 from textmill.serving.answers import answer_rows, distance, unit_of
+from textmill.serving.fresh_process import SECONDS
 from textmill.serving.savedmodel import PAIR, TEXT
 from textmill.serving.timing import Broken, Side, batches_of, take_turns
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from textmill.models.rows import Rows
 
 INPUTS = (TEXT, PAIR)
+# An answer may take so many times as long as the longest of float32, and so many seconds anyhow:
+# a graph is optimized when it first runs, and other work may share the machine.
+PATIENCE, LEAST_PATIENCE = 20.0, 60.0
 
 
 def measure(
@@ -32,38 +37,43 @@ def measure(
     *,
     task: Task = text_classification,
     refused: Mapping[str, str] | None = None,
+    metrics: tuple[Metric, ...] = (),
     rounds: int = 7,
 ) -> None:
     """Asks the candidates texts of the test split and writes what came of it to `out`.
 
     Each has a process of its own that loads it as TensorFlow Serving does. Each is asked the whole
     test split and the golden rows of its manifest; then they take turns, batch by batch, so that
-    what else the machine does is in the times of all.
+    what else the machine does is in the times of all. An answer that takes `PATIENCE` times as long
+    as the longest of float32 is not waited for.
 
     Args:
         out: `measured.json`: `figure`, the name of the one that counts most; `rows` of the test
-            split; and for each of `candidates` either `failed`, why it did not answer, or
+            split; and for each of `candidates` either `skipped`, why it could not be exported, or
+            `failed`, why it did not answer, or
 
             - `bytes` on disk, `load_seconds`, and `memory_bytes` beside TensorFlow's own (null
               where the system does not tell);
             - `latency_ms`: batch, such as "32 mixed", -> p50 and p95; and `rounds`, the median of
               each round;
-            - `figures`, as `metrics.json` has them; `changed`, how many predictions are not those
+            - `figures`, as `metrics.json` has them, and those of one's own; `changed`, how many
+              predictions are not those
               of the float32 candidate, and `better` and `worse`, how many of these are right or
               were (null for numbers, which nearly all change);
             - `apart`, the largest difference from a golden row, and what of it is `allowed`.
 
-            Refused ones have `skipped`, why.
-        candidates: What was exported, by name; "float32" is one.
+            Refused ones have `skipped`, too.
+        candidates: What was exported, by name; "float32" is the first.
         tokens: The labels of the test split.
         examples: Its texts.
         task: What the model learned.
         refused: Candidates that were not exported -> why.
+        metrics: Figures of one's own, as `evaluate` takes them.
         rounds: How often they take turns.
 
     Raises:
-        UserError: The test split is empty, the float32 candidate does not answer, or another one
-            ends in the middle.
+        UserError: The test split is empty, the float32 candidate does not answer, or metrics of
+            one's own do not fit the task.
     """
     import_tensorflow()
     from textmill.models.answered import labels_of
@@ -81,39 +91,46 @@ def measure(
     labels = labels_of(rows, max(1, len(about["labels"])))
     found: dict[str, dict[str, Any]] = {}
     said: dict[str, Predictions] = {}
-    figure = ""
+    figure, patience = "", float(SECONDS)
     with ExitStack() as stack:
         sides: dict[str, Side] = {}
         for i, (name, saved) in enumerate(candidates.items()):
             advance(i, len(candidates), f"the test split by {name}")
+            if why_not := saved.refusal():
+                found[name] = {"skipped": why_not}
+                continue
             try:
-                side = stack.enter_context(Side(saved.path))
+                side = stack.enter_context(Side(saved.path, patience=patience))
                 said[name], figure = _predicted(side, task, texts, labels, saved.manifest())
                 found[name] = _described(side, saved, said[name])
+                found[name]["figures"] |= own_figures(metrics, task.NAME, labels, said[name])
                 sides[name] = side
             except Broken as why:
+                if name == WHOLE:
+                    raise _broken(str(why)) from None
                 found[name] = {"failed": str(why)}
-        if WHOLE not in sides:
-            raise _broken(WHOLE, found[WHOLE]["failed"])
+            if name == WHOLE:
+                patience = max(LEAST_PATIENCE, PATIENCE * side.slowest)
         try:
-            times = take_turns(sides, batches_of(texts), rounds)
+            turns = take_turns(sides, batches_of(texts), rounds)
         except Broken as why:
-            raise _broken("a candidate", str(why)) from None
-    for name, side in sides.items():
-        found[name]["memory_bytes"] = side.memory_bytes
-        found[name] |= _latency(times[name])
+            raise _broken(str(why)) from None
+    for name, times in turns.times.items():
+        found[name]["memory_bytes"] = sides[name].memory_bytes
+        found[name] |= _latency(times)
         found[name] |= _changes(about["kind"], said[WHOLE], said[name])
+    found |= {name: {"failed": why} for name, why in turns.lost.items()}
     found |= {name: {"skipped": why} for name, why in (refused or {}).items()}
     whole = {"figure": figure, "rows": len(texts), "candidates": found}
     write_json(out.path / "measured.json", whole)
 
 
-def _broken(name: str, why: str) -> UserError:
+def _broken(why: str) -> UserError:
     return UserError(
-        f"{name} gave no answer while it was measured",
+        f"{WHOLE} gave no answer while it was measured",
         expected="answers to the texts of the test split",
         received=why,
-        fix="run `textmill check` on the exported models, or leave candidates out",
+        fix="run `textmill check` on the exported model",
     )
 
 

@@ -13,7 +13,7 @@ def served(
     """Writes the figures that the chosen candidate has on the test split, for the gate.
 
     Args:
-        out: `metrics.json`, as `evaluate` writes it, without metrics of one's own.
+        out: `metrics.json`, as `evaluate` writes it; of spans without a loss.
         measured: What `measure` found.
         saved: What `choose` wrote.
         teacher: Of the model that a smaller one was distilled from, as `evaluate` takes it.

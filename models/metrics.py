@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from textmill.errors import UserError
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from textmill.models.task import Predictions
 
     Ids = npt.NDArray[np.int64]
     Scores = npt.NDArray[np.float32]
@@ -30,6 +34,33 @@ class Metric(Protocol):
 
     def __call__(self, labels: Ids, predicted: Ids, scores: Scores, /) -> float:
         """Returns the figure."""
+
+
+def own_figures(
+    metrics: Sequence[Metric], task: str, labels: npt.NDArray[Any], found: Predictions
+) -> dict[str, float]:
+    """Returns figures of one's own by their names.
+
+    Args:
+        metrics: What computes them.
+        task: The name of what the model learned.
+        labels: True label ids [rows].
+        found: What it predicted.
+
+    Raises:
+        UserError: Predictions of this task are no label for each text.
+    """
+    if not metrics:
+        return {}
+    if found.predicted is None or found.scores is None:
+        raise UserError(
+            f"metrics of your own are for one label a text, not for {task}",
+            expected="a task with one label a text",
+            received=", ".join(metric.__name__ for metric in metrics),
+            fix="compute them from predictions.parquet",
+        )
+    ids = labels.astype("int64")
+    return {each.__name__: float(each(ids, found.predicted, found.scores)) for each in metrics}
 
 
 def classification_metrics(

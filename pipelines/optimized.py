@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from textmill.artifact import Evaluation, Examples, Model, Saved, Tokens
-from textmill.components.candidates import WHOLE, read_candidate
+from textmill.components.candidates import read_candidates
 from textmill.components.choose import choose
 from textmill.components.export import export
 from textmill.components.measure import measure
 from textmill.components.served import served
+from textmill.components.variant import variant
+from textmill.models.metrics import Metric
 from textmill.models.task import Task
 from textmill.pipelines.sections import Optimize
 from textmill.run import Runner
@@ -23,6 +25,7 @@ def optimized(
     task: Task,
     student: Model | None = None,
     teacher: Evaluation | None = None,
+    metrics: tuple[Metric, ...] = (),
 ) -> tuple[Saved, Evaluation]:
     """Exports every candidate, measures them, and returns the chosen one and its figures.
 
@@ -35,16 +38,18 @@ def optimized(
         task: What it learned.
         student: A smaller model that learned from it, where "distilled" is a candidate.
         teacher: Figures of the model that the smaller one learned from, for the gate.
+        metrics: Figures of one's own, as `evaluate` takes them.
     """
-    candidates: dict[str, Saved] = {}
+    whole, *others = read_candidates(optimize.candidates)
+    # Without the model as it was trained there is nothing to compare with, and nothing to serve.
+    candidates = {whole.name: run(export, model, examples, task=task)}
     refused: dict[str, str] = {}
-    for name in (WHOLE, *(n for n in optimize.candidates if n != WHOLE)):
-        candidate = read_candidate(name)
+    for candidate in others:
         if candidate.refused:
-            refused[name] = candidate.refused
+            refused[candidate.name] = candidate.refused
             continue
-        candidates[name] = run(
-            export,
+        candidates[candidate.name] = run(
+            variant,
             student if candidate.distilled and student else model,
             examples,
             task=task,
@@ -58,6 +63,7 @@ def optimized(
         examples,
         task=task,
         refused=refused,
+        metrics=metrics,
         rounds=optimize.rounds,
     )
     saved = run(choose, measured, candidates, max_loss=optimize.max_loss)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from pydantic import StringConstraints
 from pydantic.dataclasses import dataclass
 
 from textmill.artifact import LabelKind
-from textmill.components.candidates import WHOLE, read_candidate
+from textmill.components.candidates import WHOLE, read_candidates
 from textmill.components.cleaning import Cleaning
 from textmill.components.ingest import UNTOUCHED
 from textmill.components.sources.by_name import open_source
@@ -356,27 +357,38 @@ class Optimize:
     @property
     def distills(self) -> bool:
         """Whether the smaller model is a candidate, and so not yet settled to be served."""
-        return any(read_candidate(name).distilled for name in self.candidates)
+        return any(candidate.distilled for candidate in read_candidates(self.candidates))
 
-    def check(self, export: Export, *, student: bool = False) -> None:
+    def check(
+        self, export: Export, *, kind: LabelKind, gate: Collection[str] = (), student: bool = False
+    ) -> None:
         """Raises before the training what would be found out after it.
 
         Args:
             export: The section `[export]`.
+            kind: What labels are.
+            gate: The figures that `[gate]` asks for.
             student: Whether a smaller model learns from the trained one.
 
         Raises:
             UserError: A candidate is unknown, or `[export]` says how to serve, too; or there is no
-                smaller model, and it is a candidate.
+                smaller model, and it is a candidate; or the gate asks for what answers do not tell.
         """
-        for name in self.candidates:
-            if read_candidate(name).distilled and not student:
+        for candidate in read_candidates(self.candidates):
+            if candidate.distilled and not student:
                 raise UserError(
-                    f"optimize.candidates: {name!r} needs a smaller model",
+                    f"optimize.candidates: {candidate.name!r} needs a smaller model",
                     expected="a section [distill], which makes one",
                     received="none",
-                    fix=f"write [distill] with layers = 3, or leave {name} out",
+                    fix=f"write [distill] with layers = 3, or leave {candidate.name} out",
                 )
+        if kind == "spans" and "loss" in gate:
+            raise UserError(
+                "gate.loss is not known of what [optimize] serves",
+                expected="a figure of the spans that are answered, such as f1_micro",
+                received="loss, which takes the score of every word",
+                fix='write f1_micro = ">= 0.8" under [gate]',
+            )
         if export.precision != WHOLE:
             raise UserError(
                 "[optimize] and export.precision both say in what numbers to serve",

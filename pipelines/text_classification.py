@@ -28,6 +28,7 @@ from textmill.config import STRICT
 from textmill.errors import UserError
 from textmill.models import multi_label_classification
 from textmill.models import text_classification as one_label
+from textmill.models.metrics import Metric
 from textmill.models.settings import Settings
 from textmill.models.task import Task
 from textmill.pipelines.optimized import optimized
@@ -86,8 +87,13 @@ def text_classification(run: Runner, config: Config) -> Pushed:
     return supervised(run, config, task)
 
 
-def supervised(run: Runner, config: Config, task: Task) -> Pushed:
-    """Trains, proves and pushes a model that learns any task from labels."""
+def supervised(
+    run: Runner, config: Config, task: Task, *, metrics: tuple[Metric, ...] = ()
+) -> Pushed:
+    """Trains, proves and pushes a model that learns any task from labels.
+
+    `metrics` are figures of one's own, as `evaluate` takes them.
+    """
     data, model = config.data, config.model
     if data.multi_label and task.LABELS != "many":
         raise UserError(
@@ -100,7 +106,12 @@ def supervised(run: Runner, config: Config, task: Task) -> Pushed:
     if config.distill:
         config.distill.check(preset)
     if config.optimize:
-        config.optimize.check(config.export, student=config.distill is not None)
+        config.optimize.check(
+            config.export,
+            kind=task.LABELS,
+            gate=config.gate,
+            student=config.distill is not None,
+        )
 
     examples = run(
         ingest,
@@ -153,7 +164,7 @@ def supervised(run: Runner, config: Config, task: Task) -> Pushed:
         settings=config.train,
         parameters=parameters,
     )
-    evaluation = run(evaluate, trained, tokens, examples, task=task)
+    evaluation = run(evaluate, trained, tokens, examples, task=task, metrics=metrics)
     served, student, teacher = trained, None, None
     if config.distill:
         teacher = evaluation
@@ -169,7 +180,9 @@ def supervised(run: Runner, config: Config, task: Task) -> Pushed:
             settings=settings or config.train,
             parameters=None if settings else parameters,
         )
-        evaluation = run(evaluate, student, tokens, examples, task=task, teacher=teacher)
+        evaluation = run(
+            evaluate, student, tokens, examples, task=task, metrics=metrics, teacher=teacher
+        )
     if config.optimize:
         saved, evaluation = optimized(
             run,
@@ -181,6 +194,7 @@ def supervised(run: Runner, config: Config, task: Task) -> Pushed:
             task=task,
             student=student,
             teacher=teacher,
+            metrics=metrics,
         )
     else:
         saved = run(export, served, examples, task=task, precision=config.export.precision)

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias, get_args
 
 from textmill.artifact import read_manifest
 from textmill.errors import UserError, nearest, one_of
+from textmill.serving.needs import flags_of, memory_of, size_of
 from textmill.serving.version_policy import IN_URL, Loaded, read_labels, read_loaded, versions_in
 
 Target: TypeAlias = Literal["docker", "compose", "kubernetes", "kserve"]
@@ -47,6 +48,7 @@ class Deployment:
             this machine, `base`.
         memory: GiB that the server needs.
         disk: GiB that the versions need, with room for more.
+        flags: What the models need of the server.
     """
 
     target: Target
@@ -60,6 +62,7 @@ class Deployment:
     storage: str | None
     memory: int
     disk: int
+    flags: tuple[str, ...] = ()
 
     @property
     def tag(self) -> str:
@@ -120,7 +123,8 @@ def plan_deployment(
 
     Raises:
         UserError: If the folder has no version, a label or `load` names one that isn't there or
-            isn't loaded, the name can't be used, or a model needs a newer server.
+            isn't loaded, the name can't be used, or a model needs a newer server, or flags that no
+            server can be given.
     """
     if target not in TARGETS:
         like = nearest(target, TARGETS)
@@ -141,8 +145,9 @@ def plan_deployment(
             f"--cpus {cpus}", expected="1 or more", received=str(cpus), fix="set it, or leave it"
         )
     base = model_dir.resolve()
-    # A version comes before the one that it replaces goes; weights and what is made of them.
-    size = 2 * sum(_size(base / str(version)) for version in [*at_work, there[-1]])
+    cores = cpus or (2 if kind in STORAGES else None)
+    # A version comes before the one that it replaces goes.
+    size = sum(memory_of(base / str(version), cores or 1) for version in [*at_work, there[-1]])
     return Deployment(
         target=kind,
         name=_name(name or base.name, kind, given=name is not None),
@@ -151,10 +156,11 @@ def plan_deployment(
         labels=named,
         server=server,
         gpu=gpu,
-        cpus=cpus or (2 if kind in STORAGES else None),
+        cpus=cores,
         storage=_storage(storage, kind),
         memory=1 + math.ceil(size / GIB),
-        disk=max(1, math.ceil(10 * _size(base / str(there[-1])) / GIB)),
+        disk=max(1, math.ceil(10 * size_of(base / str(there[-1])) / GIB)),
+        flags=flags_of([base / str(version) for version in at_work]),
     )
 
 
@@ -222,8 +228,3 @@ def _storage(storage: str | None, target: Target) -> str | None:
             fix="write --storage gs://bucket/models/reviews, or pvc://claim/reviews, for example",
         )
     return storage
-
-
-def _size(folder: Path) -> int:
-    """Returns the bytes of a folder's files."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import numpy as np
-
 from textmill.errors import UserError, nearest, one_of
+from textmill.serving.quantization import dequantized, quantized
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
     import tensorflow as tf
 
@@ -26,7 +26,7 @@ class Precision(NamedTuple):
 
     Attributes:
         weights: Of matrices and embeddings, as they are stored. int8 has float32 scales beside it,
-            one for each output of a matrix and for each row of a table.
+            one for some inputs of an output of a matrix, and for some columns of a row of a table.
         products: Of both sides of a matrix product.
         tolerance: By how much a score may differ from the trained model's.
     """
@@ -43,7 +43,6 @@ PRECISIONS: dict[Name, Precision] = {
     "bfloat16": Precision("bfloat16", "bfloat16", 3e-2),
     "int8_weights": Precision(weights="int8", tolerance=5e-2),
 }
-LARGEST = 127  # of int8, on both sides of 0
 
 
 def precision_named(name: str) -> Name:
@@ -88,8 +87,9 @@ class Store:
 
         if self.precision.weights == "int8":
             whole, scale = self._keep_int8(value, axis=0)
+            width = value.shape[1]
             return lambda: tf.cast(
-                tf.cast(whole.read_value(), tf.float32) * scale, self.precision.products
+                dequantized(whole.read_value(), scale, width), self.precision.products
             )
         kept = self._keep(value, self.precision.weights)
         return lambda: tf.cast(kept.read_value(), self.precision.products)
@@ -108,18 +108,15 @@ class Store:
 
         if self.precision.weights == "int8":
             whole, scale = self._keep_int8(value, axis=1)
-            return lambda ids: tf.cast(tf.gather(whole, ids), tf.float32) * tf.gather(scale, ids)
+            width = value.shape[1]
+            return lambda ids: dequantized(tf.gather(whole, ids), tf.gather(scale, ids), width)
         kept = self._keep(value, self.precision.weights)
         return lambda ids: tf.cast(tf.gather(kept, ids), tf.float32)
 
     def _keep_int8(self, value: Array, axis: int) -> tuple[tf.Variable, tf.Variable]:
-        """Keeps a matrix as whole numbers and the scale of each line along `axis`.
-
-        Source: https://arxiv.org/abs/1712.05877, symmetric and by channel.
-        """
-        scale = np.abs(value).max(axis, keepdims=True) / LARGEST
-        whole = np.rint(value / np.where(scale > 0, scale, 1))
-        return self._keep(whole.astype(np.float32), "int8"), self._keep(scale, "float32")
+        """Keeps a matrix as whole numbers, with scales along `axis`."""
+        whole, scale = quantized(value, axis)
+        return self._keep(whole, "int8"), self._keep(scale, "float32")
 
     def _keep(self, value: npt.NDArray[Any], kind: str) -> Any:
         import tensorflow as tf

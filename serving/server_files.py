@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textmill.serving.deployment import Deployment
+from textmill.serving.needs import with_flags
 
 MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
 CONFIG = "/config"  # their folder in the container
@@ -83,6 +84,8 @@ def server_files(deployment: Deployment) -> dict[str, str]:
 def flags(deployment: Deployment) -> list[str]:
     """Returns the arguments of `tensorflow_model_server`, without those of its ports.
 
+    What the models need takes the place of what would be said without them.
+
     Labels name versions that are not loaded yet when the server begins, so that must be allowed;
     the server still refuses to move a label to one that isn't loaded.
     """
@@ -100,4 +103,4 @@ def flags(deployment: Deployment) -> list[str]:
     if not deployment.served_from.startswith("/"):
         # Each look at a bucket is a request that costs.
         arguments.append("--file_system_poll_wait_seconds=30")
-    return arguments
+    return with_flags(arguments, deployment.flags)

@@ -6,13 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from textmill.serving import timed_session
-from textmill.serving.fresh_process import one_line
+from textmill.serving.fresh_process import SECONDS, one_line
 
 Rows = list[dict[str, str]]
 
@@ -33,9 +36,12 @@ class Side:
 
     Args:
         folder: The SavedModel.
+        patience: Seconds that an answer may take; a process that takes longer is ended. Loading
+            may take as long as `check` lets it.
 
     Attributes:
         load_seconds: How long it took to load.
+        slowest: Seconds of the answer that took the longest until now.
         memory_bytes: The most that it took beside TensorFlow's own, known when it is closed; None:
             this system does not tell.
 
@@ -43,9 +49,11 @@ class Side:
         Broken: It can't be loaded.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, patience: float = SECONDS) -> None:
         environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
         self.folder = folder
+        self.patience = patience
+        self.slowest = 0.0
         self.memory_bytes: int | None = None
         self._process = subprocess.Popen(
             [sys.executable, "-m", timed_session.__name__, str(folder)],
@@ -56,7 +64,8 @@ class Side:
             env=environment,
         )
         try:
-            self.load_seconds: float = self._read()["load_seconds"]
+            with self._within(SECONDS):
+                self.load_seconds: float = self._read()["load_seconds"]
         except BaseException:
             self._end()
             raise
@@ -85,15 +94,17 @@ class Side:
         Raises:
             Broken: It did not answer.
         """
-        times: list[float] = self._ask({"rows": rows, "calls": calls})["milliseconds"]
+        asked = self._ask({"rows": rows, "calls": calls}, calls)
+        times: list[float] = asked["milliseconds"]
         return times
 
     def close(self) -> None:
         """Ends the process, and takes down its memory."""
         assert self._process.stdin
         try:
-            self._process.stdin.close()
-            self.memory_bytes = self._read().get("memory_bytes")
+            with self._within(SECONDS):
+                self._process.stdin.close()
+                self.memory_bytes = self._read().get("memory_bytes")
         except (OSError, Broken):
             pass  # it ended before, which was told then
         self._end()
@@ -111,19 +122,44 @@ class Side:
         """Closes it."""
         self.close()
 
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, request: dict[str, Any], calls: int = 1) -> dict[str, Any]:
         assert self._process.stdin
+        began = time.monotonic()
+        with self._within(self.patience * calls):
+            try:
+                self._process.stdin.write(json.dumps({"signature": SIGNATURE} | request) + "\n")
+                self._process.stdin.flush()
+            except OSError:
+                raise Broken(f"the process ended with code {self._process.wait()}") from None
+            found = self._read()
+        self.slowest = max(self.slowest, (time.monotonic() - began) / calls)
+        return found
+
+    @contextmanager
+    def _within(self, seconds: float) -> Iterator[None]:
+        """Ends the process if what is done with it takes longer."""
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            self._process.kill()
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
         try:
-            self._process.stdin.write(json.dumps({"signature": SIGNATURE} | request) + "\n")
-            self._process.stdin.flush()
-        except OSError:
-            raise Broken(f"the process ended with code {self._process.wait()}") from None
-        return self._read()
+            yield
+        except Broken:
+            if late.is_set():
+                raise Broken(f"there was no answer in {seconds:.4g} s") from None
+            raise
+        finally:
+            timer.cancel()
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout
         line = self._process.stdout.readline()
-        if not line:
+        if not line.endswith("\n"):
             raise Broken(f"the process ended with code {self._process.wait()}")
         found: dict[str, Any] = json.loads(line)
         if "error" in found:
@@ -138,35 +174,61 @@ class Side:
                 pipe.close()
 
 
-def take_turns(
-    sides: Mapping[str, Side], batches: Mapping[str, Rows], rounds: int
-) -> dict[str, dict[str, list[list[float]]]]:
-    """Returns the milliseconds of each side and batch, a list for each round.
+class Turns(NamedTuple):
+    """What came of taking turns.
+
+    Attributes:
+        times: Of each side that answered to the end and each batch, milliseconds: a list for each
+            round.
+        lost: Why the others did not.
+    """
+
+    times: dict[str, dict[str, list[list[float]]]]
+    lost: dict[str, str]
+
+
+def take_turns(sides: Mapping[str, Side], batches: Mapping[str, Rows], rounds: int) -> Turns:
+    """Returns how long sides take for batches.
 
     All sides answer a batch before the next one comes, in an order that changes, so that whatever
     else the machine does is in the times of all. Each batch is asked once before anything counts,
     for TensorFlow optimizes a graph when it first runs; as often as the first side then can in a
     turn, all are asked.
 
+    A side that stops answering is asked no more.
+
     Raises:
-        Broken: A side did not answer.
+        Broken: The first side did not answer.
     """
     names = list(sides)
+    first = names[0]
+    lost: dict[str, str] = {}
+
+    def times_of(name: str, rows: Rows, calls: int) -> list[float]:
+        try:
+            return sides[name].times(rows, calls)
+        except Broken as why:
+            if name == first:
+                raise
+            lost[name] = str(why)
+            names.remove(name)
+            return []
+
     times: dict[str, dict[str, list[list[float]]]] = {
         name: {batch: [] for batch in batches} for name in names
     }
     calls = {}
     for batch, rows in batches.items():
-        for side in sides.values():
-            side.times(rows, 2)
-        (once,) = sides[names[0]].times(rows, 1)
+        for name in [*names]:
+            times_of(name, rows, 2)
+        (once,) = times_of(first, rows, 1)
         calls[batch] = max(1, min(CALLS, int(TURN / once)))
     for turn in range(rounds):
-        first = turn % len(names)
         for batch, rows in batches.items():
-            for name in names[first:] + names[:first]:
-                times[name][batch].append(sides[name].times(rows, calls[batch]))
-    return times
+            begin = turn % len(names)
+            for name in names[begin:] + names[:begin]:
+                times[name][batch].append(times_of(name, rows, calls[batch]))
+    return Turns({name: times[name] for name in names}, lost)
 
 
 def batches_of(rows: Sequence[dict[str, str]]) -> dict[str, Rows]:

@@ -7,15 +7,22 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from textmill.artifact import Model, Saved, Tokens, read_json
+from textmill.components.adopt import adopt
+from textmill.components.export import export
+from textmill.components.tokenize import tokenize
+from textmill.components.variant import variant
 from textmill.errors import UserError
 from textmill.models.preset import Preset
 from textmill.models.tokenizer import load_tokenizer
 from textmill.pipelines.checkpoint import export_checkpoint
 from textmill.serving.predictor import Predictor
+from tiny_examples import empty, review_examples
 from tiny_models import SCRIPTS
 from tiny_tokenizers import SENTENCEPIECE, bpe, library, sentencepiece, unigram
 
@@ -67,6 +74,32 @@ def test_a_checkpoint_is_exported_and_answers_raw_text(
     (answer,) = Predictor(folder)([text])
     scores = list(answer["scores"].values())
     np.testing.assert_allclose(scores, json.loads(said.stdout), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted", "why"),
+    [
+        ("deberta-v2", {"precision": "bfloat16"}, "this model can't be served in bfloat16: "),
+        ("deberta-v2", {"seen": True}, "this model can't be served with a part of its vocabulary"),
+        ("roberta", {"seen": True}, "the vocabulary can't be pruned: "),
+    ],
+)
+def test_a_variant_that_can_not_be_exported_leaves_a_reason(
+    kind: str, wanted: dict[str, Any], why: str, models: Path, tmp_path: Path
+) -> None:
+    preset, model = Preset(str(models / kind)), Model(tmp_path / "model", "d" * 64)
+    adopt(model, checkpoint=preset)
+    if "seen" in wanted:
+        wanted = {"seen": empty(Tokens, tmp_path / "tokens")}
+        examples = review_examples(tmp_path / "made", rows=20)
+        tokenize(wanted["seen"], examples, preset=preset, max_length=24)
+    saved = empty(Saved, tmp_path / "saved")
+    variant(saved, model, **wanted)
+    assert [file.name for file in saved.path.iterdir()] == ["refused.json"]
+    assert saved.refusal().startswith(why)
+    with pytest.raises(UserError) as told:
+        export(empty(Saved, tmp_path / "other"), model, **wanted)
+    assert read_json(saved.path / "refused.json")["why"].startswith(told.value.what)
 
 
 @pytest.mark.parametrize("kind", SENTENCEPIECE)

@@ -370,6 +370,80 @@ def test_memory_grows_with_what_is_loaded(base: Path) -> None:
     )  # 1 + 2 * 1.5, for 3 may come; 1 + 2 * (1.5 + 1.5), and a few bytes
 
 
+def say(base: Path, version: int, **manifest: Any) -> None:
+    (base / str(version) / "assets.extra" / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_memory_is_what_was_measured_once_for_each_batch_at_a_time(base: Path) -> None:
+    with (base / "3" / "weights").open("wb") as weights:
+        weights.truncate(2**30)  # of holes
+    say(base, 3, measured={"memory_bytes": 3 * 2**30, "load_seconds": 1.0})
+
+    def memory(**settings: Any) -> int:
+        return plan_deployment(base, target="kubernetes", **settings).memory
+
+    # The server, and twice, for a version comes before another goes: files, and 2 GiB a core.
+    assert memory(cpus=1) == 1 + 2 * (1 + 2)
+    assert memory() == memory(cpus=2) == 1 + 2 * (1 + 2 * 2)
+    say(base, 3, measured={"memory_bytes": 2**29})  # less than the files: mapped, not read
+    assert memory(cpus=8) == 1 + 2 * 1 + 1  # and a few bytes
+    say(base, 3, measured={})
+    assert memory(cpus=8) == 1 + 2 * 2 + 1
+
+
+def arguments(target: str, files: dict[str, str]) -> list[str]:
+    """Returns what the server is told by a file of each kind."""
+    if target == "docker":
+        words = run_line(files["docker-run.sh"])
+        return words[words.index(f"tensorflow/serving:{SERVER}") + 1 :]
+    if target == "compose":
+        (service,) = yaml.safe_load(files["compose.yaml"])["services"].values()
+        return list(service["command"])
+    if target == "kubernetes":
+        pod = documents(files["kubernetes.yaml"])["Deployment"]["spec"]["template"]["spec"]
+        return list(pod["containers"][0]["args"])
+    service = documents(files["kserve.yaml"])["InferenceService"]
+    return list(service["spec"]["predictor"]["model"]["args"])
+
+
+@pytest.mark.parametrize("target", ["docker", "compose", "kubernetes", "kserve"])
+def test_flags_that_a_model_needs_are_given(base: Path, target: str) -> None:
+    storage = {"storage": "gs://bucket/reviews"} if target == "kserve" else {}
+    before = arguments(target, made(base, target, **storage))
+    say(base, 3, server_flags=["--enable_batching=false", "--num_load_threads=2"])
+    say(base, 1, server_flags=["--num_load_threads=9"])  # which is not loaded
+    found = arguments(target, made(base, target, **storage))
+    wanted = [each.replace("batching=true", "batching=false") for each in before]
+    assert "--enable_batching=true" in before
+    assert found == [*wanted, "--num_load_threads=2"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "message"),
+    [
+        (["--a=1"], ["--a=2"], r"(?s)no server can load both .*/1 and .*/3.*--a=1 and --a=2"),
+        (["a"], [], r"(?s)/1: its manifest asks for a flag.*received: 'a'"),
+        ([], [3], "its manifest asks for a flag"),
+        ([], ["--a=1; rm -r x"], "its manifest asks for a flag"),
+        ([], ["--model_config_file=/other"], "its manifest asks for a flag"),
+    ],
+)
+def test_flags_that_can_not_be_given_are_told(
+    base: Path, one: list[Any], other: list[Any], message: str
+) -> None:
+    say(base, 1, server_flags=one)
+    say(base, 3, server_flags=other)
+    with pytest.raises(UserError) as told:
+        plan_deployment(base, target="docker", load="1,3")
+    assert re.search(message, str(told.value))
+
+
+def test_equal_flags_of_two_versions_are_one(base: Path) -> None:
+    for version in (1, 3):
+        say(base, version, server_flags=["--a=1", "--b"])
+    assert plan_deployment(base, target="docker", load="1,3").flags == ("--a=1", "--b")
+
+
 def test_labels_move_in_two_steps(base: Path, tmp_path: Path) -> None:
     def deploy(*labels: str, load: str | None = None) -> dict[str, bool]:
         plan = plan_deployment(base, target="kubernetes", labels=labels, load=load)

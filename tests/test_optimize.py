@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 
 from exported import asked
-from textmill.artifact import Evaluation, Measured, Saved, read_json
+from textmill.artifact import REFUSED as REFUSED_FILE
+from textmill.artifact import Evaluation, Measured, Saved, read_json, write_json
 from textmill.components.candidates import REFUSED, WHOLE, read_candidate
 from textmill.components.choice import BATCH, SHOWN, choose_among, table
 from textmill.components.choose import choose
@@ -30,9 +31,10 @@ from textmill.models import (
     token_classification,
 )
 from textmill.models.answered import predictions_of
+from textmill.models.metrics import own_figures
 from textmill.models.rows import Rows
 from textmill.models.serving_weights import serving_weights
-from textmill.models.task import logits_of
+from textmill.models.task import Predictions, logits_of
 from textmill.models.tokenizer import read_tokenizer
 from textmill.models.vocabulary import stand_ins
 from textmill.serving import timing
@@ -138,8 +140,10 @@ def test_a_vocabulary_without_an_unknown_token_is_not_pruned() -> None:
 
 
 def dequantized(value: Any, axis: int) -> Any:
-    step = np.abs(value).max(axis, keepdims=True) / 127
-    return (np.round(value / step).clip(-127, 127) * step).astype(np.float32)
+    parts = np.split(value, range(64, value.shape[axis], 64), axis)
+    steps = [np.abs(part).max(axis, keepdims=True) / 127 for part in parts]
+    found = [np.round(part / step) * step for part, step in zip(parts, steps, strict=True)]
+    return np.concatenate(found, axis).astype(np.float32)
 
 
 def test_int8_weights_compute_what_dequantized_ones_do() -> None:
@@ -175,25 +179,31 @@ def test_candidates_are_measured_beside_each_other(
     broken = Saved(tmp_path / "broken")
     shutil.copytree(exported(folder, "pruned_vocabulary+bfloat16").path, broken.path)
     (broken.path / "variables" / "variables.index").unlink()
+    none = empty(Saved, tmp_path / "none")
+    write_json(none.path / REFUSED_FILE, {"why": "of another kind"})
     names = (WHOLE, "pruned_vocabulary+bfloat16")
-    candidates = {name: exported(folder, name) for name in names} | {"broken": broken}
+    candidates = {name: exported(folder, name) for name in names}
+    candidates |= {"broken": broken, "none": none}
     measured = empty(Measured, tmp_path / "measured")
-    measure(measured, candidates, tokens, examples, rounds=3, refused={"int8": "no"})
+    given = {"rounds": 3, "refused": {"int8": "no"}, "metrics": (sure,)}
+    measure(measured, candidates, tokens, examples, **given)
     found = measured.read()
     whole, small = (found["candidates"][name] for name in names)
     evaluation = empty(Evaluation, tmp_path / "evaluation")
-    evaluate(evaluation, model, tokens, examples)
+    evaluate(evaluation, model, tokens, examples, metrics=(sure,))
     wanted = evaluation.metrics()
     assert found["figure"] == "accuracy"
     assert found["rows"] == wanted["rows"] == 80
     assert whole["figures"].keys() == wanted.keys()
     assert whole["figures"]["accuracy"] == wanted["accuracy"]
+    assert whole["figures"]["sure"] == pytest.approx(wanted["sure"], abs=1e-5)
     assert whole["figures"]["loss"] == pytest.approx(wanted["loss"], abs=1e-5)
     assert (whole["changed"], whole["better"], whole["worse"]) == (0, 0, 0)
     assert small["changed"] >= abs(small["better"] - small["worse"])
     assert small["bytes"] < whole["bytes"]
     assert whole["apart"] < 1e-5 < small["apart"]
     assert "variables" in found["candidates"]["broken"]["failed"]
+    assert found["candidates"]["none"] == {"skipped": "of another kind"}
     assert found["candidates"]["int8"] == {"skipped": "no"}
     for row in (whole, small):
         assert row["memory_bytes"] is None or row["memory_bytes"] > 1e6
@@ -209,11 +219,63 @@ def test_candidates_are_measured_beside_each_other(
     graphs = [each.path / "saved_model.pb" for each in (saved, candidates[name])]
     assert graphs[0].read_bytes() == graphs[1].read_bytes()
     assert "failed" in decided["verdicts"]["broken"]
+    assert decided["verdicts"]["none"] == "skipped: of another kind"
     for kind in ("md", "html"):
         assert "chosen: " in (saved.path / "logs" / f"optimize.{kind}").read_text()
     figures = empty(Evaluation, tmp_path / "served")
     served(figures, measured, saved)
     assert figures.metrics() == found["candidates"][name]["figures"]
+
+
+def sure(labels: Any, predicted: Any, scores: Any) -> float:
+    """A figure of one's own."""
+    assert labels.shape == predicted.shape
+    return float(scores.max(axis=1).mean())
+
+
+def test_one_that_dies_in_its_turn_is_a_row_and_no_end(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "TURN", 1.0)
+    examples, tokens, _ = trained()
+    candidates = {name: exported(folder, name) for name in (WHOLE, "bfloat16", "int8_weights")}
+    ask, asked_of = Side.times, []
+
+    def times(side: Side, rows: Any, calls: int) -> list[float]:
+        if side.folder == candidates["bfloat16"].path:
+            asked_of.append(side)
+            if len(asked_of) == 20:
+                side._process.kill()
+        return ask(side, rows, calls)
+
+    monkeypatch.setattr(Side, "times", times)
+    measured = empty(Measured, tmp_path / "measured")
+    measure(measured, candidates, tokens, examples, rounds=3)
+    found = measured.read()
+    assert found["candidates"]["bfloat16"] == {"failed": "the process ended with code -9"}
+    assert "latency_ms" in found["candidates"]["int8_weights"]
+    choice = choose_among(found, 1.0)
+    assert choice.verdicts["bfloat16"] == "failed: the process ended with code -9"
+
+
+def test_the_longest_answer_of_float32_says_how_long_others_may_take(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "TURN", 1.0)
+    monkeypatch.setattr("textmill.components.measure.LEAST_PATIENCE", 0.0)
+    monkeypatch.setattr("textmill.components.measure.PATIENCE", 1e-6)
+    examples, tokens, _ = trained()
+    candidates = {name: exported(folder, name) for name in (WHOLE, "bfloat16")}
+    measured = empty(Measured, tmp_path / "measured")
+    measure(measured, candidates, tokens, examples, rounds=3)
+    assert "no answer in" in measured.read()["candidates"]["bfloat16"]["failed"]
+
+
+def test_metrics_that_do_not_fit_the_task_are_told() -> None:
+    none = Predictions({}, {}, np.zeros(2))
+    with pytest.raises(UserError, match="not for token_classification") as told:
+        own_figures((sure,), "token_classification", np.zeros(2), none)
+    assert told.value.received == "sure"
 
 
 def test_a_model_that_does_not_load_says_why(tmp_path: Path) -> None:

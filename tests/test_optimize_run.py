@@ -10,10 +10,12 @@ import pytest
 from test_cli import textmill
 from test_pipeline import make_project
 from textmill.artifact import read_json
+from textmill.errors import UserError
+from textmill.pipelines.sections import Export, Optimize
 
 STEPS = [
     *("ingest", "validate", "tokenize", "train", "evaluate"),
-    *("export", "export", "measure", "choose", "served", "check", "push"),
+    *("export", "variant", "measure", "choose", "served", "check", "push"),
 ]
 OPTIMIZE = """
 [optimize]
@@ -53,7 +55,7 @@ def test_a_run_pushes_what_it_chose_and_then_has_it_all(project: Path) -> None:
     names = ["candidates.float32", "candidates.pruned_vocabulary+bfloat16"]
     inputs = tree["inputs"]
     assert [name for name in sorted(inputs) if name.startswith("candidates")] == names
-    assert {inputs[name]["made_by"]["step"] for name in names} == {"export"}
+    assert {inputs[name]["made_by"]["step"] for name in names} == {"export", "variant"}
 
     again = textmill("run", "textmill.toml", cwd=project)
     assert all(": cached in " in line for line in again.stdout.splitlines()[:-1]), again.stdout
@@ -73,7 +75,9 @@ def steps_of(project: Path, candidates: str) -> list[str]:
 def test_a_smaller_model_is_a_candidate_where_it_is_named(project: Path) -> None:
     before, after = STEPS[:5], STEPS[7:]
     distilled = [*before, "distill", "evaluate"]
-    assert steps_of(project, '["distilled"]') == [*distilled, "export", "export", *after]
+    assert steps_of(project, '["distilled"]') == [*distilled, "export", "variant", *after]
+    twice = '["distilled+bfloat16", "bfloat16 + distilled"]'
+    assert steps_of(project, twice) == [*distilled, "export", "variant", *after]
     assert steps_of(project, "[]") == [*distilled, "export", *after]
 
 
@@ -90,6 +94,14 @@ def test_a_smaller_model_is_measured_beside_its_teacher(project: Path) -> None:
     (found,) = [t for t in map(read_json, tables) if "distilled" in t["candidates"]]
     sizes = [found["candidates"][name]["bytes"] for name in ("float32", "distilled")]
     assert sizes[1] < sizes[0]
+
+
+def test_a_gate_on_what_answers_do_not_tell_is_told_before_anything_runs() -> None:
+    optimize = Optimize(candidates=())
+    optimize.check(Export(), kind="one", gate=("loss",))
+    optimize.check(Export(), kind="spans", gate=("f1_micro", "teacher.loss"))
+    with pytest.raises(UserError, match=r"gate\.loss is not known"):
+        optimize.check(Export(), kind="spans", gate=("loss",))
 
 
 @pytest.mark.parametrize(

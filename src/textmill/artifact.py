@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 RECORD = "artifact.json"  # how the artifact was made; not part of its content
 LINEAGE = "textmill/lineage.json"  # of a preset that is kept elsewhere; its ancestry, with times
 LOGS = "logs"  # files with times in them, such as TensorBoard's; not part of the content either
+REFUSED = "refused.json"  # in place of a SavedModel: why there is none
 DRAFT = ".draft-"  # followed by the process that writes an artifact
 UNFINISHED = ".unfinished"
 Split = Literal["train", "validation", "test"]
@@ -252,11 +253,19 @@ class Evaluation(Artifact):
 
 
 class Saved(Artifact):
-    """A SavedModel that takes raw text, with `assets.extra/manifest.json`."""
+    """A SavedModel that takes raw text, with `assets.extra/manifest.json`.
+
+    Of a variant that can't be exported there is `refused.json` alone.
+    """
 
     def manifest(self) -> dict[str, Any]:
         """Returns `assets.extra/manifest.json`."""
         return read_manifest(self.path)
+
+    def refusal(self) -> str:
+        """Returns why there is no SavedModel; "" if there is one."""
+        file = self.path / REFUSED
+        return str(read_json(file)["why"]) if file.is_file() else ""
 
 
 class Measured(Artifact):
