@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from textmill.encoder_weights import Block, EncoderWeights
 from textmill.serving.layers import dense, norm
-from textmill.serving.precision import FLOAT32, Precision, Store
+from textmill.serving.precision import FLOAT32, Precision, Reading, Store
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -52,8 +52,7 @@ class Encoder:
     """
 
     def __init__(self, weights: EncoderWeights, precision: Precision = FLOAT32) -> None:
-        store = Store(precision)
-        self.variables = store.variables
+        self.store = store = Store(precision)
         self.precision = precision
         self.heads = weights.heads
         self.tokens = store.table(weights.tokens)
@@ -67,6 +66,8 @@ class Encoder:
         if weights.pool is not None:
             self.pool = dense(store, weights.pool, weights.pool_activation)
         self.logits = dense(store, weights.logits)
+        store.close()
+        self.variables = store.variables
 
     def __call__(
         self, token_ids: tf.Tensor, padding_mask: tf.Tensor, segment_ids: tf.Tensor
@@ -109,19 +110,20 @@ class Encoder:
         """
         import tensorflow as tf
 
+        read = self.store.read()
         x = tokens + self.positions(every.places)
         if self.segments is not None:
             x += self.segments(segments)
-        x = self.norm(x)
+        x = self.norm(read, x)
         if self.widen is not None:
-            x = tf.cast(self.widen(x), tf.float32)
+            x = tf.cast(self.widen(read, x), tf.float32)
         for block in self.blocks[:-1]:
-            x = block(x, every)
+            x = block(read, x, every)
         # Nobody reads what the last layer makes of other tokens than the first.
-        x = self.blocks[-1](x, every, first_only=self.pool is not None)
+        x = self.blocks[-1](read, x, every, first_only=self.pool is not None)
         if self.pool is not None:
-            x = self.pool(x)
-        return tf.cast(self.logits(x), tf.float32)
+            x = self.pool(read, x)
+        return tf.cast(self.logits(read, x), tf.float32)
 
 
 class _Block:
@@ -136,11 +138,13 @@ class _Block:
         self.narrow = dense(store, block.narrow)
         self.feed_norm = norm(store, block.feed_norm, weights.epsilon)
 
-    def __call__(self, x: tf.Tensor, every: Layout, *, first_only: bool = False) -> tf.Tensor:
+    def __call__(
+        self, read: Reading, x: tf.Tensor, every: Layout, *, first_only: bool = False
+    ) -> tf.Tensor:
         """Returns the tokens [tokens, width], or the first of each row [rows, width]."""
         import tensorflow as tf
 
-        parts = tf.reshape(self.project(x), [-1, self.size])
+        parts = tf.reshape(self.project(read, x), [-1, self.size])
         query, key, value = tf.unstack(tf.gather(parts, every.split), 3)
         if first_only:
             query, x = query[:, :, :1], tf.gather(x, every.firsts)
@@ -154,8 +158,9 @@ class _Block:
         if not first_only:
             found = tf.gather(tf.reshape(found, [-1, self.size]), every.joined)
         found = tf.reshape(found, [-1, self.width])
-        x = self.attend_norm(tf.cast(self.attend(found), tf.float32) + x)
-        return self.feed_norm(tf.cast(self.narrow(self.widen(x)), tf.float32) + x)
+        x = self.attend_norm(read, tf.cast(self.attend(read, found), tf.float32) + x)
+        fed = self.narrow(read, self.widen(read, x))
+        return self.feed_norm(read, tf.cast(fed, tf.float32) + x)
 
 
 def layout(padding_mask: tf.Tensor, heads: int) -> Layout:

@@ -201,7 +201,9 @@ def test_int8_weights_are_the_nearest_whole_numbers_of_each_output() -> None:
     value = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     value[:, 1] = 0
     store = Store(PRECISIONS["int8_weights"])
-    found, rows = store.matrix(value)().numpy(), store.table(value)([4, 0]).numpy()
+    place, look_up = store.matrix(value), store.table(value)
+    store.close()
+    found, rows = store.read().matrix(place).numpy(), look_up([4, 0]).numpy()
     step = abs(value).max(0) / 127
     np.testing.assert_allclose(found, np.rint(value / np.where(step, step, 1)) * step, rtol=1e-6)
     assert (abs(found - value) <= step / 2 + 1e-7).all()
