@@ -11,8 +11,7 @@ from pydantic import StringConstraints
 from pydantic.dataclasses import dataclass
 
 from textmill.artifact import LabelKind
-from textmill.components.cleaning import Cleaning
-from textmill.components.ingest import UNTOUCHED
+from textmill.components.cleaning import UNTOUCHED, Cleaning
 from textmill.components.sources.by_name import open_source
 from textmill.components.sources.source import Source
 from textmill.config import STRICT

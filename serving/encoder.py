@@ -20,8 +20,7 @@ class Layout(NamedTuple):
     `time` is the most tokens that a row has.
 
     Attributes:
-        rows: int32 [tokens], of which row a token is.
-        places: int32 [tokens], its place in the row, padding counted.
+        index: int64 [tokens, 2], of which row a token is, and its place there, padding counted.
         firsts: int32 [rows], the first token of each row.
         split: int32 [3, rows, heads, time], where a head's share of a query, key or value lies
             among those of all tokens; behind the end of a row it is that of some other token.
@@ -29,8 +28,7 @@ class Layout(NamedTuple):
         hidden: float32 [rows, 1, 1, time], 0 where there is a token, else `HIDDEN`.
     """
 
-    rows: tf.Tensor
-    places: tf.Tensor
+    index: tf.Tensor
     firsts: tf.Tensor
     split: tf.Tensor
     joined: tf.Tensor
@@ -86,14 +84,13 @@ class Encoder:
         import tensorflow as tf
 
         every = layout(padding_mask, self.heads)
-        index = tf.stack([every.rows, every.places], 1)
-        found = self.tokens(tf.gather_nd(token_ids, index))
-        segments = None if self.segments is None else tf.gather_nd(segment_ids, index)
+        found = self.tokens(tf.gather_nd(token_ids, every.index))
+        segments = None if self.segments is None else tf.gather_nd(segment_ids, every.index)
         logits = self.encode(found, every, segments)
         if self.pool is not None:
             return logits
         shape = tf.concat([tf.shape(token_ids), [logits.shape[-1]]], 0)
-        return tf.scatter_nd(index, logits, shape)
+        return tf.scatter_nd(every.index, logits, tf.cast(shape, tf.int64))
 
     def encode(
         self, tokens: tf.Tensor, every: Layout, segments: tf.Tensor | None = None
@@ -111,7 +108,7 @@ class Encoder:
         import tensorflow as tf
 
         read = self.store.read()
-        x = tokens + self.positions(every.places)
+        x = tokens + self.positions(every.index[:, 1])
         if self.segments is not None:
             x += self.segments(segments)
         x = self.norm(read, x)
@@ -172,22 +169,19 @@ def layout(padding_mask: tf.Tensor, heads: int) -> Layout:
     """
     import tensorflow as tf
 
-    width = tf.shape(padding_mask)[1]
+    index = tf.where(padding_mask)
+    rows = tf.cast(index[:, 0], tf.int32)
     lengths = tf.reduce_sum(tf.cast(padding_mask, tf.int32), 1)
     time = tf.reduce_max(tf.concat([lengths, [1]], 0))
     firsts = tf.cumsum(lengths, exclusive=True)
-    flat = tf.cast(tf.where(tf.reshape(padding_mask, [-1]))[:, 0], tf.int32)
-    rows = flat // width
-    count = tf.size(flat)
-    order = tf.range(time)
+    count, order = tf.size(rows), tf.range(time)
     # What is behind the last token of all is read from it.
     near = tf.minimum(firsts[:, None] + order, count - 1)
     shares = tf.reshape(tf.range(3 * heads), [3, 1, heads, 1])
     inside = tf.range(count) - tf.gather(firsts, rows)
     head = tf.range(heads)
     return Layout(
-        rows,
-        flat % width,
+        index,
         firsts,
         near[:, None, :] * (3 * heads) + shares,
         ((rows * heads)[:, None] + head) * time + inside[:, None],
