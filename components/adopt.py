@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from textmill.artifact import Model, write_json
-from textmill.components.cleaning import Cleaning
+from textmill.components.cleaning import UNTOUCHED
 from textmill.errors import UserError
 from textmill.models.preset import Preset
 from textmill.quiet import import_tensorflow
@@ -75,7 +75,7 @@ def adopt(
         "max_length": length,
         "overlap": None,
         "windows": 1,
-        "cleaning": asdict(Cleaning(html=False, control=False, unicode="none", whitespace=False)),
+        "cleaning": asdict(UNTOUCHED),
     }
     if task.LABELS == "many":
         about["thresholds"] = [0.5] * len(names)

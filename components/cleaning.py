@@ -80,6 +80,9 @@ class Cleaning:
     lowercase: bool = False
 
 
+UNTOUCHED = Cleaning(html=False, control=False, unicode="none", whitespace=False)
+
+
 def clean(texts: pa.Array, rules: Cleaning) -> pa.Array:
     """Returns `texts` cleaned.
 

@@ -7,7 +7,7 @@ import sys
 from html.entities import html5
 from typing import TYPE_CHECKING
 
-from textmill.components.cleaning import CONTROL, PASSES, TAGS, WHITESPACE, Cleaning
+from textmill.components.cleaning import CONTROL, PASSES, TAGS, UNTOUCHED, WHITESPACE, Cleaning
 from textmill.serving.normal_form import look_up, normalize, rules_of
 
 if TYPE_CHECKING:
@@ -47,10 +47,13 @@ def clean_graph(texts: tf.Tensor, rules: Cleaning) -> tf.Tensor:
         cleaned = _once(texts, rules)
         return cleaned, tf.reduce_any(cleaned != texts)
 
+    texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
+    if rules == UNTOUCHED:
+        return texts
     cleaned, _ = tf.while_loop(
         lambda _, changed: changed,
         again,
-        (tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8"), tf.constant(True)),
+        (texts, tf.constant(True)),
         shape_invariants=(tf.TensorShape([None]), tf.TensorShape([])),
         maximum_iterations=PASSES,
     )

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from textmill.artifact import SPLITS, Examples, LabelKind, write_json
-from textmill.components.cleaning import Cleaning
+from textmill.components.cleaning import UNTOUCHED, Cleaning
 from textmill.components.settling import DUPLICATE, LEAKED, settle
 from textmill.components.shards import schema_of, write
 from textmill.components.sources.source import Source
@@ -20,7 +20,6 @@ from textmill.errors import UserError, nearest, one_of
 SPLIT: Mapping[str, float] = MappingProxyType({"train": 0.8, "validation": 0.1, "test": 0.1})
 EVERYWHERE: Mapping[str, str] = MappingProxyType({})
 DEFAULT_CLEANING = Cleaning()
-UNTOUCHED = Cleaning(html=False, control=False, unicode="none", whitespace=False)
 
 
 def ingest(

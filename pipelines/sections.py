@@ -13,8 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from textmill.artifact import LabelKind
 from textmill.components.candidates import WHOLE, read_candidates
-from textmill.components.cleaning import Cleaning
-from textmill.components.ingest import UNTOUCHED
+from textmill.components.cleaning import UNTOUCHED, Cleaning
 from textmill.components.sources.by_name import open_source
 from textmill.components.sources.documents import Separation
 from textmill.components.sources.source import Source

@@ -17,9 +17,11 @@ PAGE = 64  # code points a page; the size that makes the table smallest
 
 SPACE = 0x20
 NOTHING = -1  # fills a row of `CodePoints.rows`
-SELF = -2  # stands for the code point that was looked up
-BREAK = -3  # a removed character that combining marks do not move across
+SELF = 0  # in place of a code point: the one that was looked up
+CODE = (1 << 21) - 1  # the bits of a code point
 RANK = 21  # a mark's place in canonical order stands above the 21 bits of its code point
+BREAK = 1 << 29  # a removed character that combining marks do not move across
+ALONE = 1 << 30  # a character that is a word by itself
 
 
 def assigned() -> list[str]:
@@ -30,7 +32,8 @@ def assigned() -> list[str]:
 class CodePoints(NamedTuple):
     """A map from a code point to what the normalizer and the pre-tokenizer make of it.
 
-    `rows[pages[starts[c // PAGE], c % PAGE]]` are the code points that `c` becomes.
+    `rows[pages[starts[c // PAGE], c % PAGE]]` are the code points that `c` becomes, with the bits
+    of `RANK`, `BREAK` and `ALONE`.
     """
 
     starts: npt.NDArray[np.uint16]  # [CODE_POINTS / PAGE]
@@ -68,15 +71,14 @@ def code_points(clean: bool, isolate: bool, strip: bool, lowercase: bool) -> Cod
 
     @cache
     def outcome(part: str) -> list[tuple[int, str]]:
-        """The code points that a decomposed character becomes, each with its mark or ''."""
+        """What a decomposed character becomes: code points and bits, each with its mark or ''."""
         mark = part if is_mark(part) else ""
         if strip and not unmarked(part):
             return [] if mark else [(BREAK, "")]
         out = []
         for c in lowered(part):
             pieces = len(split(f"a{c}a"))  # a letter joins, a space parts, a symbol stands alone
-            alone = [(SPACE, "")] if pieces == 3 else []
-            out += [(SPACE, "")] if pieces == 2 else [*alone, (ord(c), mark), *alone]
+            out.append((SPACE, "") if pieces == 2 else (ord(c) | ALONE * (pieces == 3), mark))
         return out
 
     outcomes: dict[int, list[tuple[int, str]]] = {}
@@ -87,15 +89,22 @@ def code_points(clean: bool, isolate: bool, strip: bool, lowercase: bool) -> Cod
         if everything(page) == page and len(split(page)) == 1 and not is_mark(page):
             continue  # most of Unicode stays as it is
         for c in page:
-            outcomes[ord(c)] = [o for part in decomposed(cleaned(c)) for o in outcome(part)]
+            out = [o for part in decomposed(cleaned(c)) for o in outcome(part)]
+            if len(out) == 3 and out[0] == out[2] == (SPACE, "") and not out[1][1]:
+                out = [(out[1][0] | ALONE, "")]  # what cleaning puts between spaces
+            outcomes[ord(c)] = out
 
     marks = sorted({mark for out in outcomes.values() for _, mark in out if mark})
-    rank = {m: 1 + sum(decomposed(m + other) == other + m for other in marks) for m in marks}
+    behind = {m: sum(decomposed(m + other) == other + m for other in marks) for m in marks}
+    classes = sorted(set(behind.values()))
     width = max(map(len, outcomes.values()))
     numbers = {(SELF, *[NOTHING] * (width - 1)): 0}  # outcome -> its place in rows
     index = np.zeros(CODE_POINTS, np.uint16)
     for code, out in outcomes.items():
-        row = [SELF if c == code and not m else c + (rank[m] << RANK if m else 0) for c, m in out]
+        row = []
+        for became, mark in out:
+            ranked = became + ((1 + classes.index(behind[mark])) << RANK) if mark else became
+            row.append(ranked - code if became & CODE == code else ranked)
         key = tuple(row + [NOTHING] * (width - len(row)))
         index[code] = numbers.setdefault(key, len(numbers))
     pages, starts = np.unique(index.reshape(-1, PAGE), axis=0, return_inverse=True)

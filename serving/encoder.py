@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from textmill.encoder_weights import Block, EncoderWeights
 from textmill.serving.layers import dense, norm
-from textmill.serving.precision import FLOAT32, Precision, Store
+from textmill.serving.precision import FLOAT32, Precision, Reading, Store
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -21,8 +21,7 @@ class Layout(NamedTuple):
     `time` is the most tokens that a row has.
 
     Attributes:
-        rows: int32 [tokens], of which row a token is.
-        places: int32 [tokens], its place in the row, padding counted.
+        index: int64 [tokens, 2], of which row a token is, and its place there, padding counted.
         firsts: int32 [rows], the first token of each row.
         split: int32 [3, rows, heads, time], where a head's share of a query, key or value lies
             among those of all tokens; behind the end of a row it is that of some other token.
@@ -30,8 +29,7 @@ class Layout(NamedTuple):
         hidden: float32 [rows, 1, 1, time], 0 where there is a token, else `HIDDEN`.
     """
 
-    rows: tf.Tensor
-    places: tf.Tensor
+    index: tf.Tensor
     firsts: tf.Tensor
     split: tf.Tensor
     joined: tf.Tensor
@@ -53,8 +51,7 @@ class Encoder:
     """
 
     def __init__(self, weights: EncoderWeights, precision: Precision = FLOAT32) -> None:
-        store = Store(precision)
-        self.variables = store.variables
+        self.store = store = Store(precision)
         self.precision = precision
         self.heads = weights.heads
         self.tokens = _embeddings(store, weights)
@@ -68,6 +65,8 @@ class Encoder:
         if weights.pool is not None:
             self.pool = dense(store, weights.pool, weights.pool_activation)
         self.logits = dense(store, weights.logits)
+        store.close()
+        self.variables = store.variables
 
     def __call__(
         self, token_ids: tf.Tensor, padding_mask: tf.Tensor, segment_ids: tf.Tensor
@@ -86,14 +85,13 @@ class Encoder:
         import tensorflow as tf
 
         every = layout(padding_mask, self.heads)
-        index = tf.stack([every.rows, every.places], 1)
-        found = self.tokens(tf.gather_nd(token_ids, index))
-        segments = None if self.segments is None else tf.gather_nd(segment_ids, index)
+        found = self.tokens(tf.gather_nd(token_ids, every.index))
+        segments = None if self.segments is None else tf.gather_nd(segment_ids, every.index)
         logits = self.encode(found, every, segments)
         if self.pool is not None:
             return logits
         shape = tf.concat([tf.shape(token_ids), [logits.shape[-1]]], 0)
-        return tf.scatter_nd(index, logits, shape)
+        return tf.scatter_nd(every.index, logits, tf.cast(shape, tf.int64))
 
     def encode(
         self, tokens: tf.Tensor, every: Layout, segments: tf.Tensor | None = None
@@ -110,19 +108,20 @@ class Encoder:
         """
         import tensorflow as tf
 
-        x = tokens + self.positions(every.places)
+        read = self.store.read()
+        x = tokens + self.positions(every.index[:, 1])
         if self.segments is not None:
             x += self.segments(segments)
-        x = self.norm(x)
+        x = self.norm(read, x)
         if self.widen is not None:
-            x = tf.cast(self.widen(x), tf.float32)
+            x = tf.cast(self.widen(read, x), tf.float32)
         for block in self.blocks[:-1]:
-            x = block(x, every)
+            x = block(read, x, every)
         # Nobody reads what the last layer makes of other tokens than the first.
-        x = self.blocks[-1](x, every, first_only=self.pool is not None)
+        x = self.blocks[-1](read, x, every, first_only=self.pool is not None)
         if self.pool is not None:
-            x = self.pool(x)
-        return tf.cast(self.logits(x), tf.float32)
+            x = self.pool(read, x)
+        return tf.cast(self.logits(read, x), tf.float32)
 
 
 def _embeddings(store: Store, weights: EncoderWeights) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -148,11 +147,13 @@ class _Block:
         self.narrow = dense(store, block.narrow)
         self.feed_norm = norm(store, block.feed_norm, weights.epsilon)
 
-    def __call__(self, x: tf.Tensor, every: Layout, *, first_only: bool = False) -> tf.Tensor:
+    def __call__(
+        self, read: Reading, x: tf.Tensor, every: Layout, *, first_only: bool = False
+    ) -> tf.Tensor:
         """Returns the tokens [tokens, width], or the first of each row [rows, width]."""
         import tensorflow as tf
 
-        parts = tf.reshape(self.project(x), [-1, self.size])
+        parts = tf.reshape(self.project(read, x), [-1, self.size])
         query, key, value = tf.unstack(tf.gather(parts, every.split), 3)
         if first_only:
             query, x = query[:, :, :1], tf.gather(x, every.firsts)
@@ -166,8 +167,9 @@ class _Block:
         if not first_only:
             found = tf.gather(tf.reshape(found, [-1, self.size]), every.joined)
         found = tf.reshape(found, [-1, self.width])
-        x = self.attend_norm(tf.cast(self.attend(found), tf.float32) + x)
-        return self.feed_norm(tf.cast(self.narrow(self.widen(x)), tf.float32) + x)
+        x = self.attend_norm(read, tf.cast(self.attend(read, found), tf.float32) + x)
+        fed = self.narrow(read, self.widen(read, x))
+        return self.feed_norm(read, tf.cast(fed, tf.float32) + x)
 
 
 def layout(padding_mask: tf.Tensor, heads: int) -> Layout:
@@ -179,22 +181,19 @@ def layout(padding_mask: tf.Tensor, heads: int) -> Layout:
     """
     import tensorflow as tf
 
-    width = tf.shape(padding_mask)[1]
+    index = tf.where(padding_mask)
+    rows = tf.cast(index[:, 0], tf.int32)
     lengths = tf.reduce_sum(tf.cast(padding_mask, tf.int32), 1)
     time = tf.reduce_max(tf.concat([lengths, [1]], 0))
     firsts = tf.cumsum(lengths, exclusive=True)
-    flat = tf.cast(tf.where(tf.reshape(padding_mask, [-1]))[:, 0], tf.int32)
-    rows = flat // width
-    count = tf.size(flat)
-    order = tf.range(time)
+    count, order = tf.size(rows), tf.range(time)
     # What is behind the last token of all is read from it.
     near = tf.minimum(firsts[:, None] + order, count - 1)
     shares = tf.reshape(tf.range(3 * heads), [3, 1, heads, 1])
     inside = tf.range(count) - tf.gather(firsts, rows)
     head = tf.range(heads)
     return Layout(
-        rows,
-        flat % width,
+        index,
         firsts,
         near[:, None, :] * (3 * heads) + shares,
         ((rows * heads)[:, None] + head) * time + inside[:, None],

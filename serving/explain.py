@@ -52,20 +52,20 @@ class Explainer:
 
         ids, mask = rows.token_ids, rows.padding_mask
         every = layout(mask, self.encoder.heads)
-        index = tf.stack([every.rows, every.places], 1)
-        segments = tf.gather_nd(rows.segment_ids, index)
-        whole = self.encoder.tokens(tf.gather_nd(ids, index))
-        kept = tf.cast(self._special(tf.gather_nd(ids, index)), tf.float32)[:, None]
+        segments = tf.gather_nd(rows.segment_ids, every.index)
+        found = tf.gather_nd(ids, every.index)
+        whole = self.encoder.tokens(found)
+        kept = tf.cast(self._special(found), tf.float32)[:, None]
         logits, nothing = (
             self.encoder.encode(tokens, every, segments) for tokens in (whole, whole * kept)
         )
         target = tf.argmax(logits, -1, tf.int32)
         score = self._score(logits, target)
-        found = self._contributions(rows, target)
+        added = self._contributions(rows, target)
         names = tf.gather(tf.constant(self.vocabulary), tf.where(mask, ids, 0))
         outputs = {
             "tokens": tf.ensure_shape(tf.where(mask, names, ""), [None, None]),
-            "contributions": tf.ensure_shape(found, [None, None]),
+            "contributions": tf.ensure_shape(added, [None, None]),
             "difference": score - self._score(nothing, target),
         }
         if self.head.kind == "number":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from textmill.frame import Frame
@@ -66,57 +67,68 @@ def rows_of(pieces: tf.RaggedTensor, framing: Framing, pair: tf.RaggedTensor | N
 
     frame = framing.frame
     room = frame.room(framing.max_length, pair=pair is not None)
-    sizes = pieces.row_lengths()
-    starts = pieces.row_starts()
+    sizes, starts = pieces.row_lengths(), pieces.row_starts()
     texts = tf.range(tf.size(sizes, out_type=tf.int64))
     firsts = tf.zeros_like(texts)
+    special = (*frame.before, *frame.between, *frame.after, framing.padding)
+    values = [pieces.flat_values, tf.constant(special, tf.int32)]
+    parts: list[int | tuple[tf.Tensor, tf.Tensor]]
     if pair is not None:
         kept, kept_pair = _shares(sizes, pair.row_lengths(), room)
-        parts = [
-            frame.before,
-            _part(pieces, starts, kept),
-            frame.between,
-            _part(pair, pair.row_starts(), kept_pair),
-            frame.after,
-        ]
-    else:
-        if framing.overlap is not None:
-            step = room - framing.overlap
-            counts = 1 + tf.maximum(tf.zeros_like(sizes), -(-(sizes - room) // step))
-            counts = tf.minimum(counts, framing.windows)
-            numbers = tf.ragged.range(counts)
-            texts, firsts = numbers.value_rowids(), step * numbers.flat_values
+        values.insert(1, pair.flat_values)
+        begins_pair = pair.row_starts() + tf.size(pieces.flat_values, out_type=tf.int64)
+        parts = [(starts, kept), len(frame.between), (begins_pair, kept_pair)]
+    elif framing.overlap is not None:
+        step = room - framing.overlap
+        counts = 1 + tf.maximum(tf.zeros_like(sizes), -(-(sizes - room) // step))
+        counts = tf.minimum(counts, framing.windows)
+        numbers = tf.ragged.range(counts)
+        texts, firsts = numbers.value_rowids(), step * numbers.flat_values
         kept = tf.minimum(tf.gather(sizes, texts) - firsts, room)
-        begins = tf.gather(starts, texts) + firsts
-        parts = [frame.before, _part(pieces, begins, kept), frame.after]
-    count = tf.size(texts)
-    ids = tf.concat(
-        [
-            tf.tile(tf.constant(part, tf.int32, [1, len(part)]), [count, 1])
-            if isinstance(part, tuple)
-            else part
-            for part in parts
-        ],
-        1,
+        parts = [(tf.gather(starts, texts) + firsts, kept)]
+    else:
+        parts = [(starts, tf.minimum(sizes, room))]
+    token_ids, mask = _joined(
+        tf.concat(values, 0), [len(frame.before), *parts, len(frame.after)], len(special)
     )
-    lengths = ids.row_lengths()
-    # A layer may look at the first token, so there is one even where there are no rows.
-    longest = tf.reduce_max(tf.concat([lengths, [1]], 0))
-    padded = ids.to_tensor(framing.padding, shape=tf.stack([-1, longest]))
-    token_ids = tf.ensure_shape(padded, [None, None])
     return Rows(
         token_ids,
-        tf.sequence_mask(lengths, longest),
+        mask,
         segments(token_ids, frame.separator if pair is not None else None),
         texts,
         firsts,
     )
 
 
-def _part(pieces: tf.RaggedTensor, begins: tf.Tensor, sizes: tf.Tensor) -> tf.RaggedTensor:
+def _joined(
+    values: tf.Tensor, parts: Sequence[int | tuple[tf.Tensor, tf.Tensor]], special: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns rows of values, int32 [rows, time], and where they are no padding, bool likewise.
+
+    Args:
+        values: int32; at its end the special tokens in the order in which they come, and padding.
+        parts: What stands side by side in a row: so many special tokens, or what begins somewhere
+            in `values` and has some size, both int64 [rows].
+        special: How many special tokens there are, padding counted.
+    """
     import tensorflow as tf
 
-    return tf.gather(pieces.flat_values, tf.ragged.range(begins, begins + sizes))
+    sizes = [part if isinstance(part, int) else part[1][:, None] for part in parts]
+    lengths = tf.cast(sum(sizes), tf.int64)
+    # A layer may look at the first token, so there is one even where there are no rows.
+    longest = tf.reduce_max(tf.concat([lengths[:, 0], [1]], 0))
+    column = tf.range(longest)
+    next_special = tf.size(values, out_type=tf.int64) - special
+    place, index = tf.constant(0, tf.int64), column
+    for part, size in zip(parts, sizes, strict=True):
+        begin = next_special if isinstance(part, int) else part[0][:, None]
+        index = tf.where(column < place, index, column + (begin - place))
+        place += tf.cast(size, tf.int64)
+        if isinstance(part, int):
+            next_special += part
+    mask = column < lengths
+    token_ids = tf.gather(values, tf.where(mask, index, next_special))
+    return tf.ensure_shape(token_ids, [None, None]), mask
 
 
 def segments(token_ids: tf.Tensor, separator: int | None) -> tf.Tensor:

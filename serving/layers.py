@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from textmill.encoder_weights import Activation, Dense, Norm
-from textmill.serving.precision import Store
+from textmill.serving.precision import Reading, Store
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    Layer = Callable[[tf.Tensor], tf.Tensor]
+    Layer = Callable[[Reading, tf.Tensor], tf.Tensor]
 
 
 def dense(store: Store, weights: Dense, activation: Activation | None = None) -> Layer:
@@ -25,15 +25,17 @@ def dense(store: Store, weights: Dense, activation: Activation | None = None) ->
 
     kernel, bias = store.matrix(weights.kernel), store.vector(weights.bias)
     kind = store.precision.products
-    after: dict[Activation | None, Layer] = {
+    after: dict[Activation | None, Callable[[tf.Tensor], tf.Tensor]] = {
         None: lambda x: x,
         "gelu": _gelu,
         "gelu_new": lambda x: tf.nn.gelu(x, approximate=True),
         "relu": tf.nn.relu,
         "tanh": tf.tanh,
     }
-    return lambda x: after[activation](
-        tf.nn.bias_add(tf.matmul(tf.cast(x, kind), kernel()), tf.cast(bias, kind))
+    return lambda read, x: after[activation](
+        tf.nn.bias_add(
+            tf.matmul(tf.cast(x, kind), read.matrix(kernel)), tf.cast(read.vector(bias), kind)
+        )
     )
 
 
@@ -60,9 +62,11 @@ def norm(store: Store, weights: Norm, epsilon: float) -> Layer:
 
     scale, offset = store.vector(weights.scale), store.vector(weights.offset)
 
-    def layer(x: tf.Tensor) -> tf.Tensor:
+    def layer(read: Reading, x: tf.Tensor) -> tf.Tensor:
         apart = x - tf.reduce_mean(x, -1, keepdims=True)
         variance = tf.reduce_mean(tf.square(apart), -1, keepdims=True)
-        return apart * (tf.math.rsqrt(variance + epsilon) * scale) + offset
+        return apart * (tf.math.rsqrt(variance + epsilon) * read.vector(scale)) + read.vector(
+            offset
+        )
 
     return layer

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import numpy as np
+
 from textmill.errors import UserError, nearest, one_of
 from textmill.serving.quantization import dequantized, quantized
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
     import tensorflow as tf
 
@@ -67,36 +68,40 @@ def precision_named(name: str) -> Name:
     )
 
 
-class Store:
-    """Keeps weights as variables, each once, and hands them to the graph as it computes with them.
+class Place(NamedTuple):
+    """Where a `Store` keeps an array: on which shelf, and which of the arrays there it is."""
 
-    The graph asks for tensors, and not how they are stored.
+    shelf: tuple[str, tuple[int, ...]]
+    number: int
+
+
+class Store:
+    """Keeps weights as variables, each number once, and hands them to the graph.
+
+    Arrays of one type and shape lie on one shelf, which is one variable however many layers there
+    are: to hand a variable over to a request takes longer than to find an array in it.
 
     Attributes:
-        variables: All of them, for whoever saves the graph.
+        variables: All of them, for whoever saves the graph; complete when `close` was called.
         precision: In what numbers.
     """
 
     def __init__(self, precision: Precision) -> None:
         self.variables: list[tf.Variable] = []
         self.precision = precision
+        self._open: dict[tuple[str, tuple[int, ...]], list[Array]] = {}
+        self._shelves: dict[tuple[str, tuple[int, ...]], tf.Variable] = {}
 
-    def matrix(self, value: Array) -> Callable[[], tf.Tensor]:
-        """Keeps the kernel of a dense layer; what comes back reads it, ready for a product."""
-        import tensorflow as tf
+    def matrix(self, value: Array) -> tuple[Place, Place | None]:
+        """Keeps the kernel of a dense layer, and the scales of its numbers if it has any."""
+        if self.precision.weights != "int8":
+            return self._put(value, self.precision.weights), None
+        whole, scale = quantized(value, axis=0)
+        return self._put(whole, "int8"), self._put(scale, "float32")
 
-        if self.precision.weights == "int8":
-            whole, scale = self._keep_int8(value, axis=0)
-            width = value.shape[1]
-            return lambda: tf.cast(
-                dequantized(whole.read_value(), scale, width), self.precision.products
-            )
-        kept = self._keep(value, self.precision.weights)
-        return lambda: tf.cast(kept.read_value(), self.precision.products)
-
-    def vector(self, value: Array) -> tf.Variable:
+    def vector(self, value: Array) -> Place:
         """Keeps a bias or a part of a norm: float32, for they are small."""
-        return self._keep(value, "float32")
+        return self._put(value, "float32")
 
     def numbers(self, value: npt.NDArray[np.int32]) -> tf.Variable:
         """Keeps whole numbers, which are no weights."""
@@ -107,20 +112,60 @@ class Store:
         import tensorflow as tf
 
         if self.precision.weights == "int8":
-            whole, scale = self._keep_int8(value, axis=1)
+            pairs = zip(quantized(value, axis=1), ("int8", "float32"), strict=True)
+            whole, scale = (self._keep(array, kind) for array, kind in pairs)
             width = value.shape[1]
             return lambda ids: dequantized(tf.gather(whole, ids), tf.gather(scale, ids), width)
         kept = self._keep(value, self.precision.weights)
         return lambda ids: tf.cast(tf.gather(kept, ids), tf.float32)
 
-    def _keep_int8(self, value: Array, axis: int) -> tuple[tf.Variable, tf.Variable]:
-        """Keeps a matrix as whole numbers, with scales along `axis`."""
-        whole, scale = quantized(value, axis)
-        return self._keep(whole, "int8"), self._keep(scale, "float32")
+    def close(self) -> None:
+        """Makes variables of the shelves; nothing is put there from then on."""
+        for shelf, values in self._open.items():
+            self._shelves[shelf] = self._keep(np.stack(values), shelf[0])
+        self._open.clear()
 
-    def _keep(self, value: npt.NDArray[Any], kind: str) -> Any:
+    def read(self) -> Reading:
+        """Returns what reads the shelves, each once, in the graph where this is called."""
+        return Reading(self._shelves, self.precision.products)
+
+    def _put(self, value: Array, kind: str) -> Place:
+        values = self._open.setdefault((kind, value.shape), [])
+        values.append(value)
+        return Place((kind, value.shape), len(values) - 1)
+
+    def _keep(self, value: npt.NDArray[Any], kind: str) -> tf.Variable:
         import tensorflow as tf
 
         kept = tf.Variable(tf.cast(value, kind), trainable=False)
         self.variables.append(kept)
         return kept
+
+
+class Reading:
+    """The weights of a `Store` as tensors of one graph."""
+
+    def __init__(
+        self, shelves: dict[tuple[str, tuple[int, ...]], tf.Variable], products: str
+    ) -> None:
+        self._shelves, self._products = shelves, products
+        self._read: dict[tuple[str, tuple[int, ...]], list[tf.Tensor]] = {}
+
+    def matrix(self, kept: tuple[Place, Place | None]) -> tf.Tensor:
+        """Returns what `Store.matrix` kept, ready for a product."""
+        import tensorflow as tf
+
+        place, scale = kept
+        value = self.vector(place)
+        if scale is not None:
+            value = dequantized(value, self.vector(scale), place.shelf[1][-1])
+        return tf.cast(value, self._products)
+
+    def vector(self, place: Place) -> tf.Tensor:
+        """Returns what `Store.vector` kept."""
+        import tensorflow as tf
+
+        if place.shelf not in self._read:
+            # TensorFlow shares the memory of arrays that fill whole lines of the cache.
+            self._read[place.shelf] = tf.unstack(self._shelves[place.shelf].read_value())
+        return self._read[place.shelf][place.number]

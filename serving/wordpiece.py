@@ -2,9 +2,10 @@
 
 Every rule of the normalizer and of the pre-tokenizer looks at one code point, but for the canonical
 order of combining marks, so the rules become one table that is made with the library itself.
-Longest-match-first (Wu et al. 2016; Devlin et al. 2019, `tokenization.py`) is a loop over the
-distinct words of a batch, all at once. No operation is outside core TensorFlow and nothing grows
-with use, so any TensorFlow Serving can load it.
+Longest-match-first (Wu et al. 2016; Devlin et al. 2019, `tokenization.py`) looks up every part of
+the distinct words that are no token whole, all at once. No operation is outside core TensorFlow and
+nothing grows with use, so any TensorFlow Serving can load it. A request of one text costs as much
+as there are operations, so there are few: most of them are not written as ragged tensors.
 """
 
 from __future__ import annotations
@@ -15,11 +16,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textmill.serving.code_points import BREAK, NOTHING, PAGE, RANK, SELF, code_points
+from textmill.serving.code_points import (
+    ALONE,
+    BREAK,
+    CODE,
+    NOTHING,
+    PAGE,
+    RANK,
+    SELF,
+    SPACE,
+    code_points,
+)
 from textmill.serving.tokenizer_rules import read_rules
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+RARE = BREAK | 255 << RANK  # bits of what needs more than a look at each character
+LOST = -2  # where no token fits
+SHARE = 1 << 32  # more than any id
 
 
 class WordPiece:
@@ -46,7 +61,9 @@ class WordPiece:
         tokens = sorted(rules.vocabulary, key=lambda t: (rules.vocabulary[t], t))
         table = json.dumps([(t, rules.vocabulary[t]) for t in tokens])
         self.digest = hashlib.sha256(table.encode()).hexdigest()[:16]
-        self._longest = min(max(map(len, tokens)), rules.longest_word)
+        longest = max(map(len, tokens))
+        self._longest = min(longest, rules.longest_word)
+        self._any_length = longest <= rules.longest_word  # whether every token may be a word
         ids = tf.constant([rules.vocabulary[t] for t in tokens], tf.int32)
         pairs = tf.lookup.KeyValueTensorInitializer(tokens, ids)
         # Its own name counts what the process made before, and would be saved.
@@ -66,97 +83,152 @@ class WordPiece:
         """
         import tensorflow as tf
 
-        words = tf.strings.split(tf.strings.unicode_encode(self._characters(text), "UTF-8"))
-        words = words[:, :most]  # a word has a token at least, so later ones can't matter
-        distinct, place = tf.unique(words.flat_values)
-        pieces = tf.gather(self._pieces(distinct), place)
-        return words.with_flat_values(pieces).merge_dims(1, 2)
-
-    def _characters(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """Returns the normalized code points, [batch, (characters)] int32, words between spaces."""
-        import tensorflow as tf
-
-        decoded = tf.strings.unicode_decode(text, "UTF-8")
-        code = decoded.flat_values
-        page = tf.gather(tf.constant(self._codes.starts), code // PAGE)
-        row = tf.gather_nd(
-            tf.constant(self._codes.pages), tf.stack([tf.cast(page, tf.int32), code % PAGE], 1)
-        )
-        became = tf.gather(tf.constant(self._codes.rows), tf.cast(row, tf.int32))
-        became = tf.where(became == SELF, code[:, None], became)
-        characters = decoded.with_flat_values(
-            tf.ragged.boolean_mask(became, became != NOTHING)
-        ).merge_dims(1, 2)
-        flat, of_row = characters.flat_values, characters.value_rowids()
-        if (self._codes.rows >= 1 << RANK).any():
-            flat = tf.cond(
-                tf.reduce_any(flat >= 1 << RANK),
-                lambda: _canonical_order(flat, of_row),
-                lambda: flat,
+        words, splits = self._words(text)
+        if most is not None:  # a word has a token at least, so later ones can't matter
+            begins = splits[:-1]
+            splits, kept = tf.raw_ops.RaggedRange(
+                starts=begins,
+                limits=tf.minimum(splits[1:], begins + most),
+                deltas=tf.constant(1, tf.int64),
             )
-        kept = characters.with_values(flat % (1 << RANK))
-        return tf.ragged.boolean_mask(kept, characters.with_values(flat != BREAK))
-
-    def _pieces(self, words: tf.Tensor) -> tf.RaggedTensor:
-        """Returns the ids of distinct words: [words] string -> [words, (pieces)] int32."""
-        import tensorflow as tf
-
-        rules, count = self._rules, tf.size(words)
-        size = tf.strings.length(words, unit="UTF8_CHAR")
+            words = tf.gather(words, kept)
         whole = self._table.lookup(words)
-        short = size <= rules.longest_word
-        lengths = tf.range(1, self._longest + 1)[None]
-
-        def step(ids: tf.Tensor, todo: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            """Finds the longest next piece of every word in `todo`, which begins at `start`."""
-            left = (tf.gather(size, todo) - start)[:, None]
-            take = tf.minimum(lengths, left)
-            texts = tf.strings.substr(
-                tf.broadcast_to(tf.gather(words, todo)[:, None], tf.shape(take)),
-                tf.broadcast_to(start[:, None], tf.shape(take)),
-                take,
-                unit="UTF8_CHAR",
-            )
-            found = self._table.lookup(
-                tf.add(tf.where(start > 0, rules.prefix, "")[:, None], texts)
-            )
-            best = tf.reduce_max(tf.where((found >= 0) & (lengths <= left), lengths, 0), 1)
-            hit = best > 0
-            piece = tf.gather(found, tf.maximum(best - 1, 0), batch_dims=1)
-            # A word with a part that no piece fits is one unknown token, whatever came before.
-            lost = tf.scatter_nd(todo[:, None], ~hit, tf.cast(count, tf.int64)[None])
-            ids = tf.where(lost[:, None], -1, ids)
-            column = tf.tensor_scatter_nd_update(
-                tf.fill([count], -1), todo[:, None], tf.where(hit, piece, rules.unknown)
-            )
-            start += best
-            more = hit & (start < tf.gather(size, todo))
-            return (
-                tf.concat([ids, column[:, None]], 1),
-                tf.boolean_mask(todo, more),
-                tf.boolean_mask(start, more),
-            )
-
-        todo = tf.where((whole < 0) & short)[:, 0]
-        ids, _, _ = tf.while_loop(
-            lambda ids, todo, start: tf.size(todo) > 0,
-            step,
-            (tf.where(short, whole, rules.unknown)[:, None], todo, tf.zeros_like(todo, tf.int32)),
-            shape_invariants=(
-                tf.TensorShape([None, None]),
-                tf.TensorShape([None]),
-                tf.TensorShape([None]),
-            ),
+        if not self._any_length:
+            size = tf.strings.length(words, unit="UTF8_CHAR")
+            whole = tf.where(size <= self._rules.longest_word, whole, -1)
+        ids, splits = tf.cond(
+            tf.reduce_all(whole >= 0),
+            lambda: (whole, splits),
+            lambda: self._parted(words, whole, splits),
         )
-        return tf.ragged.boolean_mask(ids, ids >= 0)
+        return tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
+
+    def _words(self, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the normalized words of all texts, and where those of each begin and end.
+
+        Returns:
+            string [words] and int64 [batch + 1].
+        """
+        import tensorflow as tf
+
+        # With a space at its end, no text goes over into the next.
+        ends, code = tf.raw_ops.UnicodeDecode(
+            input=tf.strings.join([text, " "]), input_encoding="UTF-8"
+        )
+        page = tf.cast(tf.gather(tf.constant(self._codes.starts), code // PAGE), tf.int32)
+        row = tf.gather(tf.constant(self._codes.pages.reshape(-1)), page * PAGE + code % PAGE)
+        became = tf.gather(tf.constant(self._codes.rows), tf.cast(row, tf.int32))
+        became += tf.where((became & CODE) == SELF, code[:, None], 0)
+        index = tf.where(became != NOTHING)
+        flat, source = tf.gather_nd(became, index), index[:, 0]
+        if ((self._codes.rows >= 0) & (self._codes.rows & RARE > 0)).any():
+            flat, source = tf.cond(
+                tf.reduce_any((flat & RARE) > 0),
+                lambda: _canonical_order(flat, source),
+                lambda: (flat, source),
+            )
+        place = tf.where(flat != SPACE)[:, 0]
+        character = tf.gather(flat, place)
+        alone = character >= ALONE
+        begins = alone | tf.concat([[True], alone[:-1]], 0)
+        begins |= place - tf.concat([[-1], place[:-1]], 0) > 1
+        begin = tf.where(begins)[:, 0]
+        count = tf.size(character, out_type=tf.int64)
+        words = tf.raw_ops.UnicodeEncode(
+            input_values=character & CODE,
+            input_splits=tf.concat([begin, [count]], 0),
+            output_encoding="UTF-8",
+        )
+        # A word is of the text that its first character is of.
+        first = tf.gather(source, tf.gather(place, begin))
+        splits = tf.raw_ops.LowerBound(
+            sorted_inputs=first[None], values=ends[None], out_type=tf.int64
+        )
+        return words, splits[0]
+
+    def _parted(
+        self, words: tf.Tensor, whole: tf.Tensor, splits: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the ids of all words, and where those of each text begin and end.
+
+        Args:
+            words: [words] string.
+            whole: int32 [words], their ids; -1 for a word that is no token.
+            splits: int64 [batch + 1], where the words of each text begin and end.
+        """
+        import tensorflow as tf
+
+        todo = tf.where(whole < 0)
+        distinct, place = tf.unique(tf.gather_nd(words, todo))
+        pieces = tf.gather(self._longest_first(distinct), place)
+        beside = tf.fill([tf.size(words), tf.shape(pieces)[1] - 1], -1)
+        ids = tf.tensor_scatter_nd_update(tf.concat([whole[:, None], beside], 1), todo, pieces)
+        there = ids >= 0
+        sizes = tf.reduce_sum(tf.cast(there, tf.int64), 1)
+        ends = tf.concat([[0], tf.cumsum(sizes)], 0)
+        return tf.boolean_mask(ids, there), tf.gather(ends, splits)
+
+    def _longest_first(self, words: tf.Tensor) -> tf.Tensor:
+        """Returns the ids of words that are no token: [words] string -> [words, most] int32.
+
+        Behind the last one of a word is -1, and there is a column at least.
+        """
+        import tensorflow as tf
+
+        rules, size = self._rules, tf.strings.length(words, unit="UTF8_CHAR")
+        known = size <= rules.longest_word
+        size = tf.where(known, size, 0)
+        longest = tf.reduce_max(tf.concat([size, [0]], 0))
+        # A place for each character of each word, and one for its end.
+        spot = tf.where(tf.range(longest + 1) <= size[:, None])
+        word, start = spot[:, 0], tf.cast(spot[:, 1], tf.int32)
+        left = tf.gather(size, word) - start
+        # Every part that begins there and is no longer than the longest token.
+        part = tf.where(tf.range(1, tf.minimum(longest, self._longest) + 1) <= left[:, None])
+        of, length = part[:, 0], tf.cast(part[:, 1], tf.int32) + 1
+        begin = tf.gather(start, of)
+        text = tf.strings.substr(
+            tf.gather(words, tf.gather(word, of)), begin, length, unit="UTF8_CHAR"
+        )
+        prefix = tf.gather(tf.constant(["", rules.prefix]), tf.minimum(begin, 1))
+        found = self._table.lookup(tf.strings.join([prefix, text]))
+        # The longest token has the largest number: it is counted in lengths first, then in ids.
+        number = tf.where(
+            found >= 0, tf.cast(length, tf.int64) * SHARE + tf.cast(found, tf.int64), 0
+        )
+        count = tf.size(left)
+        best = tf.maximum(tf.math.unsorted_segment_max(number, of, count), 0)
+        hit = best > 0
+        # Where no token fits, the word is lost: on to its end.
+        piece = tf.where(hit, tf.cast(best % SHARE, tf.int32), tf.where(left > 0, LOST, -1))
+        behind = tf.range(count) + tf.where(hit, tf.cast(best // SHARE, tf.int32), left)
+        first = tf.cumsum(size + 1, exclusive=True)
+        ids, _ = tf.while_loop(
+            lambda ids, at: tf.reduce_any(tf.gather(left, at) > 0),
+            lambda ids, at: (
+                tf.concat([ids, tf.gather(piece, at)[:, None]], 1),
+                tf.gather(behind, at),
+            ),
+            (tf.gather(piece, first)[:, None], tf.gather(behind, first)),
+            shape_invariants=(tf.TensorShape([None, None]), tf.TensorShape([None])),
+        )
+        # A word with a part that no piece fits is one unknown token, whatever came before.
+        lost = tf.reduce_any(ids == LOST, 1) | ~known
+        alone = tf.where(tf.range(tf.shape(ids)[1]) == 0, rules.unknown, -1)
+        return tf.where(lost[:, None], alone, ids)
 
 
-def _canonical_order(flat: tf.Tensor, of_row: tf.Tensor) -> tf.Tensor:
-    """Sorts each run of combining marks by rank (Unicode Standard, D109), [characters] int32."""
+def _canonical_order(flat: tf.Tensor, source: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sorts each run of combining marks by rank (Unicode Standard, D109), and drops breaks.
+
+    Args:
+        flat: int32 [characters], with the bits of `CodePoints`.
+        source: int64 [characters], where each comes from.
+    """
     import tensorflow as tf
 
-    rank = tf.maximum(flat, 0) // (1 << RANK)
-    new_row = tf.concat([[True], of_row[1:] != of_row[:-1]], 0)
-    run = tf.cumsum(tf.cast((rank == 0) | new_row, tf.int32))
-    key = tf.cast(run, tf.int64) * (1 << (31 - RANK)) + tf.cast(rank, tf.int64)
-    return tf.gather(flat, tf.argsort(key, stable=True))
+    rank = flat // (1 << RANK) & 255
+    run = tf.cumsum(tf.cast(rank == 0, tf.int64))
+    order = tf.argsort(run * 256 + tf.cast(rank, tf.int64), stable=True)
+    kept = tf.boolean_mask(order, tf.gather(flat & BREAK, order) == 0)
+    return tf.gather(flat, kept) & (CODE | ALONE), tf.gather(source, kept)

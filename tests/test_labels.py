@@ -17,7 +17,8 @@ import pytest
 
 from test_ingest import all_rows, ingested, quarantine
 from textmill.artifact import SPLITS, Examples, LabelKind, Statistics
-from textmill.components.ingest import UNTOUCHED, ingest
+from textmill.components.cleaning import UNTOUCHED
+from textmill.components.ingest import ingest
 from textmill.components.label_column import read_labels
 from textmill.components.sources.by_name import open_source
 from textmill.components.validate import validate

@@ -16,8 +16,8 @@ import searching
 from test_cli import CONFIG, textmill
 from textmill.artifact import RECORD, Examples, Tuned, digest_files, read_json
 from textmill.components.best import best
-from textmill.components.cleaning import Cleaning
-from textmill.components.ingest import UNTOUCHED, ingest
+from textmill.components.cleaning import UNTOUCHED, Cleaning
+from textmill.components.ingest import ingest
 from textmill.components.sample import sample
 from textmill.components.sources.by_name import open_source
 from textmill.components.tune import tune
