@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from textmill.encoder_weights import Block, EncoderWeights
-from textmill.serving.layers import dense, norm
+import numpy as np
+
+from textmill.encoder_weights import Block, Dense, EncoderWeights
+from textmill.serving.layers import dense, norm, product
 from textmill.serving.precision import FLOAT32, Precision, Reading, Store
 
 if TYPE_CHECKING:
@@ -140,8 +142,14 @@ class _Block:
         self.heads, self.width = weights.heads, len(block.attend.bias)
         self.size = self.width // self.heads
         self.products = store.precision.products
-        self.project = dense(store, block.project)
-        self.attend = dense(store, block.attend)
+        # The product alone is quicker than with a bias, and only that of queries is needed there:
+        # one of keys adds the same to all that a query is compared with, and what is added to
+        # every value is found by every query.
+        self.project = product(store, block.project.kernel)
+        query, _, value = np.split(block.project.bias.astype(np.float64), 3)
+        self.bias = store.vector(query.astype(np.float32).reshape(1, self.heads, 1, self.size))
+        found = block.attend.bias + value @ block.attend.kernel
+        self.attend = dense(store, Dense(block.attend.kernel, found.astype(np.float32)))
         self.attend_norm = norm(store, block.attend_norm, weights.epsilon)
         self.widen = dense(store, block.widen, weights.activation)
         self.narrow = dense(store, block.narrow)
@@ -155,6 +163,7 @@ class _Block:
 
         parts = tf.reshape(self.project(read, x), [-1, self.size])
         query, key, value = tf.unstack(tf.gather(parts, every.split), 3)
+        query += tf.cast(read.vector(self.bias), self.products)
         if first_only:
             query, x = query[:, :, :1], tf.gather(x, every.firsts)
         # A constant times a product, plus a mask: one operation to oneDNN.

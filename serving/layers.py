@@ -12,7 +12,17 @@ from textmill.serving.precision import Reading, Store
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from textmill.encoder_weights import Array
+
     Layer = Callable[[Reading, tf.Tensor], tf.Tensor]
+
+
+def product(store: Store, kernel: Array) -> Layer:
+    """Returns a dense layer that adds nothing, in the precision of products."""
+    import tensorflow as tf
+
+    kept, kind = store.matrix(kernel), store.precision.products
+    return lambda read, x: tf.matmul(tf.cast(x, kind), read.matrix(kept))
 
 
 def dense(store: Store, weights: Dense, activation: Activation | None = None) -> Layer:
@@ -23,7 +33,7 @@ def dense(store: Store, weights: Dense, activation: Activation | None = None) ->
     """
     import tensorflow as tf
 
-    kernel, bias = store.matrix(weights.kernel), store.vector(weights.bias)
+    multiplied, bias = product(store, weights.kernel), store.vector(weights.bias)
     kind = store.precision.products
     after: dict[Activation | None, Callable[[tf.Tensor], tf.Tensor]] = {
         None: lambda x: x,
@@ -33,9 +43,7 @@ def dense(store: Store, weights: Dense, activation: Activation | None = None) ->
         "tanh": tf.tanh,
     }
     return lambda read, x: after[activation](
-        tf.nn.bias_add(
-            tf.matmul(tf.cast(x, kind), read.matrix(kernel)), tf.cast(read.vector(bias), kind)
-        )
+        tf.nn.bias_add(multiplied(read, x), tf.cast(read.vector(bias), kind))
     )
 
 
