@@ -38,10 +38,13 @@ class Precision(NamedTuple):
 
 
 FLOAT32 = Precision()
+# Of fine-tuned six-layer MiniLM, 3,447 test rows: the most that a score differed by was 0.009 with
+# weights in bfloat16, 0.019 with products too (0.011 in 999 of 1,000 rows), 0.035 with int8.
+# benchmarks/variant_accuracy.py measures it. Other models have somewhat more.
 PRECISIONS: dict[Name, Precision] = {
     "float32": FLOAT32,
-    "bfloat16_weights": Precision(weights="bfloat16", tolerance=3e-2),
-    "bfloat16": Precision("bfloat16", "bfloat16", 3e-2),
+    "bfloat16_weights": Precision(weights="bfloat16", tolerance=1.5e-2),
+    "bfloat16": Precision("bfloat16", "bfloat16", 2.5e-2),
     "int8_weights": Precision(weights="int8", tolerance=5e-2),
 }
 
