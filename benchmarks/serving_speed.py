@@ -7,6 +7,7 @@ and 8 of 170, and 32 of mixed lengths (log-normal, median 27, at most 256): real
 Every side takes strings and gives scores, and all give the same:
 
 - textmill: what `textmill export` writes, through `tf.saved_model.load` and its signature;
+- textmill session: the same folder in a session, which is what TensorFlow Serving runs;
 - textmill bfloat16, bfloat16_weights and int8_weights: the same with `--precision`;
 - kerashub 512 and 128: KerasHub's classifier with its preprocessor as one SavedModel, which pads to
   a fixed length (512 is its own choice; longer texts are cut at 128);
@@ -100,8 +101,24 @@ def exported(folder: Path, side: str) -> Call:
     return _saved(folder / side / "1", "scores")
 
 
+def session(folder: Path) -> Call:
+    import numpy as np
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        running = tf.compat.v1.Session(graph=graph)
+        meta = tf.compat.v1.saved_model.load(running, ["serve"], str(folder / "textmill" / "1"))
+        signature = meta.signature_def["serving_default"]
+        (given,) = signature.inputs.values()
+        # A server answers with all outputs.
+        names = [signature.outputs[name].name for name in ("scores", "label")]
+        call = running.make_callable(names, [given.name])
+    return lambda texts: call(np.array(texts, object))[0]
+
+
 SIDES = {
     **{side: partial(exported, side=side) for side in OURS},
+    "textmill session": session,  # of what the side "textmill" has exported
     "kerashub 512": lambda folder: kerashub(folder / "kerashub 512"),
     "kerashub 128": lambda folder: kerashub(folder / "kerashub 128"),
     "torch": None,  # of serving_rivals.py
