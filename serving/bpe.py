@@ -1,8 +1,8 @@
 """Byte-level BPE as a graph of core TensorFlow operations, equal to the `tokenizers` library.
 
-A text is parted into words as `textmill.serving.word_splits` says. The merges (Sennrich et al.
-2016; Radford et al. 2019) go on in all distinct words of a batch at once, the best pair of each
-word in a step.
+A text is parted into words as `textmill.serving.word_splits` says. Most words are one token, which
+a table knows. In the others the merges (Sennrich et al. 2016; Radford et al. 2019) go on at once,
+the best pair of each distinct word in a step.
 """
 
 from __future__ import annotations
@@ -52,14 +52,16 @@ class BPE:
         # Its own name counts what the process made before, and would be saved.
         ranks._name = "merges"
         self._ranks = tf.lookup.StaticHashTable(ranks, default_value=len(keys))
-        self.tables: Mapping[str, tf.lookup.StaticHashTable] = {"merges": self._ranks}
-        if rules.whole:
-            words = tf.lookup.KeyValueTensorInitializer(
-                tf.constant(list(rules.whole)), tf.constant(list(rules.whole.values()), tf.int32)
-            )
-            words._name = "whole"
-            self._whole = tf.lookup.StaticHashTable(words, default_value=-1)
-            self.tables = {**self.tables, "whole": self._whole}
+        words = tf.lookup.KeyValueTensorInitializer(
+            tf.constant(list(rules.whole), tf.string),
+            tf.constant(list(rules.whole.values()), tf.int32),
+        )
+        words._name = "whole"
+        self._whole = tf.lookup.StaticHashTable(words, default_value=-1)
+        self.tables: Mapping[str, tf.lookup.StaticHashTable] = {
+            "merges": self._ranks,
+            "whole": self._whole,
+        }
 
     def pieces(self, text: tf.Tensor, most: int | None = None) -> tf.RaggedTensor:
         """Returns the token ids of each text: [batch] string -> [batch, (tokens)] int32."""
@@ -85,9 +87,13 @@ class BPE:
         )
         if rules.total:
             words = words[:, :most]  # a word has a token at least, so later ones can't matter
-        distinct, place = tf.unique(words.flat_values)
-        pieces = tf.gather(self._merged(distinct), place)
-        return words.with_flat_values(pieces).merge_dims(1, 2)
+        whole = self._whole.lookup(words.flat_values)
+        ids, splits = tf.cond(
+            tf.reduce_all(whole >= 0),
+            lambda: (whole, words.row_splits),
+            lambda: self._parted(words, whole),
+        )
+        return tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
 
     def _begins(self, code: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
         """Returns which characters begin a word, [characters] bool."""
@@ -96,18 +102,28 @@ class BPE:
             return llama3_words(code, row, digits=rules.digits)
         return gpt2_words(code, row, single_digits=rules.digits == 1)
 
-    def _merged(self, words: tf.Tensor) -> tf.RaggedTensor:
-        """Returns the ids of distinct words: [words] string -> [words, (pieces)] int32."""
+    def _parted(self, words: tf.RaggedTensor, whole: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the ids of all words, and where those of each text begin and end.
+
+        Args:
+            words: string [batch, (words)].
+            whole: int32 [all words], their ids; -1 for a word that is no token.
+        """
         import tensorflow as tf
 
-        ready = None
-        if self._rules.whole:
-            found = self._whole.lookup(words)
-            ready = tf.ragged.boolean_mask(found[:, None], found[:, None] >= 0)
-            words = tf.where(found >= 0, "", words)
-        few = tf.size(words) < FEW
-        made = tf.cond(few, lambda: self._merge(words), lambda: self._by_length(words))
-        return made if ready is None else tf.concat([ready, made], 1)
+        todo = tf.where(whole < 0)
+        distinct, place = tf.unique(tf.gather_nd(words.flat_values, todo))
+        few = tf.size(distinct) < FEW
+        made = tf.cond(few, lambda: self._merge(distinct), lambda: self._by_length(distinct))
+        # A column at least, even where the tokenizer drops every byte.
+        pieces = tf.pad(made.to_tensor(-1), [[0, 0], [0, 1]], constant_values=-1)
+        beside = tf.fill([tf.size(whole), tf.shape(pieces)[1] - 1], -1)
+        ids = tf.concat([whole[:, None], beside], 1)
+        ids = tf.tensor_scatter_nd_update(ids, todo, tf.gather(pieces, place))
+        there = ids >= 0
+        sizes = tf.reduce_sum(tf.cast(there, tf.int64), 1)
+        ends = tf.concat([[0], tf.cumsum(sizes)], 0)
+        return tf.boolean_mask(ids, there), tf.gather(ends, words.row_splits)
 
     def _by_length(self, words: tf.Tensor) -> tf.RaggedTensor:
         import tensorflow as tf

@@ -24,7 +24,8 @@ class BpeRules(NamedTuple):
         pairs: Two ids that merge, the best ones first.
         merged: What each pair becomes.
         size: One more than the largest id.
-        whole: Words that are a token whatever the merges make of them: their bytes -> the token.
+        whole: Words that are one token, most by what the merges make of them, those of some
+            tokenizers whatever they make: their bytes -> the token.
         prefix_space: Whether a text that begins otherwise gets a space in front.
         split: Whose expression parts a text into words.
         digits: Most digits in a word; 0 for any number.
@@ -105,7 +106,7 @@ def read_bpe_rules(tokenizer_file: Path) -> BpeRules:
         pairs=ranked,
         merged=[merges[pair][1] for pair in ranked],
         size=1 + max(ids.values()),
-        whole=_whole(model) if model.get("ignore_merges") else {},
+        whole=_whole(model),
         prefix_space=prefix_space,
         split=split,
         digits=digits,
@@ -119,7 +120,7 @@ def _pair(merge: Any) -> tuple[str, str]:
 
 
 def _whole(model: dict[str, Any]) -> dict[bytes, int]:
-    """Returns the words of the vocabulary that merges do not lead to: their bytes -> the token."""
+    """Returns the words that are one token: their bytes -> the token."""
     from tokenizers import models
 
     merges = [_pair(merge) for merge in model["merges"]]
@@ -128,7 +129,8 @@ def _whole(model: dict[str, Any]) -> dict[bytes, int]:
     return {
         bytes(bytes_of[character] for character in word): token
         for word, token in model["vocab"].items()
-        if bytes_of.keys() >= set(word) and [t.id for t in merging.tokenize(word)] != [token]
+        if word and bytes_of.keys() >= set(word)
+        if model.get("ignore_merges") or [t.id for t in merging.tokenize(word)] == [token]
     }
 
 
