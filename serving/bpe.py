@@ -115,15 +115,20 @@ class BPE:
         distinct, place = tf.unique(tf.gather_nd(words.flat_values, todo))
         few = tf.size(distinct) < FEW
         made = tf.cond(few, lambda: self._merge(distinct), lambda: self._by_length(distinct))
-        # A column at least, even where the tokenizer drops every byte.
-        pieces = tf.pad(made.to_tensor(-1), [[0, 0], [0, 1]], constant_values=-1)
-        beside = tf.fill([tf.size(whole), tf.shape(pieces)[1] - 1], -1)
-        ids = tf.concat([whole[:, None], beside], 1)
-        ids = tf.tensor_scatter_nd_update(ids, todo, tf.gather(pieces, place))
-        there = ids >= 0
-        sizes = tf.reduce_sum(tf.cast(there, tf.int64), 1)
-        ends = tf.concat([[0], tf.cumsum(sizes)], 0)
-        return tf.boolean_mask(ids, there), tf.gather(ends, words.row_splits)
+        # Of a word, one id of those that the table knows, or some of those that the merges made.
+        # No matrix of words and pieces: one word may have a hundred thousand.
+        ids = tf.concat([whole, made.flat_values], 0)
+        count = tf.size(whole, out_type=tf.int64)
+        begins = tf.tensor_scatter_nd_update(
+            tf.range(count), todo, count + tf.gather(made.row_starts(), place)
+        )
+        sizes = tf.tensor_scatter_nd_update(
+            tf.ones([count], tf.int64), todo, tf.gather(made.row_lengths(), place)
+        )
+        found, order = tf.raw_ops.RaggedRange(
+            starts=begins, limits=begins + sizes, deltas=tf.constant(1, tf.int64)
+        )
+        return tf.gather(ids, order), tf.gather(found, words.row_splits)
 
     def _by_length(self, words: tf.Tensor) -> tf.RaggedTensor:
         import tensorflow as tf
