@@ -182,8 +182,9 @@ def test_export_writes_a_model_that_keeps_the_contract(
     assert manifest["labels"] == ["neg", "neu", "pos"]
     assert manifest["made_from"] == {"model": "d" * 64, "examples": "e" * 64}
     assert manifest["cleaning"] == asdict(Cleaning())
-    # One text needs no embeddings of segments; all other weights are there, once.
-    assert manifest["parameters"]["count"] == classifier.count_params() - 2 * 32
+    # One text needs no embeddings of segments, and two layers no biases of keys and values; all
+    # other weights are there, once.
+    assert manifest["parameters"]["count"] == classifier.count_params() - 2 * 32 - 2 * 2 * 32
     golden = [row["text"] for row in manifest["golden"]]
     assert len(golden) == min(rows, 24) + 13
     assert set(golden[: min(rows, 24)]) <= set(texts)
