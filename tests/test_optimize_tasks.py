@@ -42,14 +42,14 @@ def run_it(
     *,
     more: str = "",
     gate: str = "",
-    rows: int = 160,
+    rows: int = 240,
     **given: Any,
 ) -> tuple[Pushed, dict[str, Any]]:
     """Runs a small pipeline; returns what it pushed and the table of candidates."""
     task, draw = TASKS[name], random.Random(0)
     made = "\n".join(json.dumps(task["rows"](draw, i)) for i in range(rows))
     (folder / "rows.jsonl").write_text(made)
-    filled = {"data": "", "model": "", "train": "", "max_length": 48} | task | {"epochs": 4} | given
+    filled = {"data": "", "model": "", "train": "", "max_length": 48} | task | {"epochs": 5} | given
     text = CONFIG.format(**filled)
     text += more + OPTIMIZE.format(candidates=json.dumps(candidates), gate=gate)
     config = build(Config, tomllib.loads(text), name="config.toml")
@@ -74,7 +74,9 @@ def test_every_kind_of_label_has_its_figures(name: str, tmp_path: Path) -> None:
     figure = FIGURES.get(name, "accuracy")
     names = ["pruned_vocabulary+bfloat16"]
     gate = f'{figure} = ">= -1"' + ('\nhalf = ">= 0.49"' if figure == "accuracy" else "")
-    _, found = run_it(tmp_path, name, names, gate=gate)
+    # Windows make several rows of a text.
+    fewer: dict[str, Any] = {"rows": 160, "epochs": 4} if "long" in name else {}
+    _, found = run_it(tmp_path, name, names, gate=gate, **fewer)
     assert found["figure"] == figure
     rows = found["candidates"]
     assert [*rows] == ["float32", *names]
@@ -89,7 +91,7 @@ def test_every_kind_of_label_has_its_figures(name: str, tmp_path: Path) -> None:
         elif key not in ("per_class", "thresholds"):
             assert rows["float32"]["figures"][key] == value
     for row in rows.values():
-        assert row["figures"][figure] == pytest.approx(wanted[figure], abs=0.1)
+        assert row["figures"][figure] == pytest.approx(wanted[figure], abs=0.2)
         assert row["apart"] <= row["allowed"]
         assert {"1 short", "32 mixed"} < row["latency_ms"].keys()
     manifest = read_json(tmp_path / "models" / "1" / "assets.extra" / "manifest.json")
