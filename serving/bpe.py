@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from textmill.serving.bpe_rules import read_bpe_rules
 from textmill.serving.normalizers import normalizer
+from textmill.serving.whole_words import pieces_of
 from textmill.serving.word_splits import gpt2_words, llama3_words
 
 if TYPE_CHECKING:
@@ -88,12 +89,7 @@ class BPE:
         if rules.total:
             words = words[:, :most]  # a word has a token at least, so later ones can't matter
         whole = self._whole.lookup(words.flat_values)
-        ids, splits = tf.cond(
-            tf.reduce_all(whole >= 0),
-            lambda: (whole, words.row_splits),
-            lambda: self._parted(words, whole),
-        )
-        return tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
+        return pieces_of(words, whole, self._parted)
 
     def _begins(self, code: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
         """Returns which characters begin a word, [characters] bool."""
@@ -102,33 +98,12 @@ class BPE:
             return llama3_words(code, row, digits=rules.digits)
         return gpt2_words(code, row, single_digits=rules.digits == 1)
 
-    def _parted(self, words: tf.RaggedTensor, whole: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the ids of all words, and where those of each text begin and end.
-
-        Args:
-            words: string [batch, (words)].
-            whole: int32 [all words], their ids; -1 for a word that is no token.
-        """
+    def _parted(self, words: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the ids of distinct words: [words] string -> [words, (pieces)] int32."""
         import tensorflow as tf
 
-        todo = tf.where(whole < 0)
-        distinct, place = tf.unique(tf.gather_nd(words.flat_values, todo))
-        few = tf.size(distinct) < FEW
-        made = tf.cond(few, lambda: self._merge(distinct), lambda: self._by_length(distinct))
-        # Of a word, one id of those that the table knows, or some of those that the merges made.
-        # No matrix of words and pieces: one word may have a hundred thousand.
-        ids = tf.concat([whole, made.flat_values], 0)
-        count = tf.size(whole, out_type=tf.int64)
-        begins = tf.tensor_scatter_nd_update(
-            tf.range(count), todo, count + tf.gather(made.row_starts(), place)
-        )
-        sizes = tf.tensor_scatter_nd_update(
-            tf.ones([count], tf.int64), todo, tf.gather(made.row_lengths(), place)
-        )
-        found, order = tf.raw_ops.RaggedRange(
-            starts=begins, limits=begins + sizes, deltas=tf.constant(1, tf.int64)
-        )
-        return tf.gather(ids, order), tf.gather(found, words.row_splits)
+        few = tf.size(words) < FEW
+        return tf.cond(few, lambda: self._merge(words), lambda: self._by_length(words))
 
     def _by_length(self, words: tf.Tensor) -> tf.RaggedTensor:
         import tensorflow as tf

@@ -28,6 +28,7 @@ from textmill.serving.code_points import (
     code_points,
 )
 from textmill.serving.tokenizer_rules import read_rules
+from textmill.serving.whole_words import pieces_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -96,12 +97,8 @@ class WordPiece:
         if not self._any_length:
             size = tf.strings.length(words, unit="UTF8_CHAR")
             whole = tf.where(size <= self._rules.longest_word, whole, -1)
-        ids, splits = tf.cond(
-            tf.reduce_all(whole >= 0),
-            lambda: (whole, splits),
-            lambda: self._parted(words, whole, splits),
-        )
-        return tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
+        texts = tf.RaggedTensor.from_row_splits(words, splits, validate=False)
+        return pieces_of(texts, whole, self._longest_first)
 
     def _words(self, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the normalized words of all texts, and where those of each begin and end.
@@ -146,33 +143,8 @@ class WordPiece:
         )
         return words, splits[0]
 
-    def _parted(
-        self, words: tf.Tensor, whole: tf.Tensor, splits: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the ids of all words, and where those of each text begin and end.
-
-        Args:
-            words: [words] string.
-            whole: int32 [words], their ids; -1 for a word that is no token.
-            splits: int64 [batch + 1], where the words of each text begin and end.
-        """
-        import tensorflow as tf
-
-        todo = tf.where(whole < 0)
-        distinct, place = tf.unique(tf.gather_nd(words, todo))
-        pieces = tf.gather(self._longest_first(distinct), place)
-        beside = tf.fill([tf.size(words), tf.shape(pieces)[1] - 1], -1)
-        ids = tf.tensor_scatter_nd_update(tf.concat([whole[:, None], beside], 1), todo, pieces)
-        there = ids >= 0
-        sizes = tf.reduce_sum(tf.cast(there, tf.int64), 1)
-        ends = tf.concat([[0], tf.cumsum(sizes)], 0)
-        return tf.boolean_mask(ids, there), tf.gather(ends, splits)
-
-    def _longest_first(self, words: tf.Tensor) -> tf.Tensor:
-        """Returns the ids of words that are no token: [words] string -> [words, most] int32.
-
-        Behind the last one of a word is -1, and there is a column at least.
-        """
+    def _longest_first(self, words: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the ids of words that are no token: [words] string -> [words, (pieces)] int32."""
         import tensorflow as tf
 
         rules, size = self._rules, tf.strings.length(words, unit="UTF8_CHAR")
@@ -215,7 +187,8 @@ class WordPiece:
         # A word with a part that no piece fits is one unknown token, whatever came before.
         lost = tf.reduce_any(ids == LOST, 1) | ~known
         alone = tf.where(tf.range(tf.shape(ids)[1]) == 0, rules.unknown, -1)
-        return tf.where(lost[:, None], alone, ids)
+        ids = tf.where(lost[:, None], alone, ids)
+        return tf.ragged.boolean_mask(ids, ids >= 0)
 
 
 def _canonical_order(flat: tf.Tensor, source: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
