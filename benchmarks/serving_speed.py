@@ -260,8 +260,9 @@ def _print(running: dict[str, Side]) -> None:
         )
         times = " | ".join(f"{medians[name][b]:.2f}" for b in CALLS)
         print(f"| {name} | {times} | {far:.1g} |")
-    for name in list(running)[1:]:
-        for ours in [side for side in running if side.startswith("textmill") and side != name]:
+    exported = [side for side in running if side.startswith("textmill")]
+    for name in [side for side in running if side not in exported]:
+        for ours in exported:
             ratios = " | ".join(f"{medians[name][b] / medians[ours][b]:.2f}" for b in CALLS)
             print(f"| **{name} / {ours}** | {ratios} | |")
 

@@ -70,7 +70,7 @@ def main(rows: int | None = None, precisions: str = "") -> None:
     from scipy.stats import binomtest
 
     from textmill.components.export import export
-    from textmill.components.measure import _texts
+    from textmill.components.measure import asked_texts
     from textmill.models.rows import read_rows
     from textmill.serving.precision import PRECISIONS
     from textmill.serving.timing import Side
@@ -78,7 +78,7 @@ def main(rows: int | None = None, precisions: str = "") -> None:
     names = precisions.split(",") if precisions else list(PRECISIONS)
     run, examples, tokens, model = trained(rows)
     test = read_rows(tokens, "test")
-    texts, labels = _texts(examples, test), test.labels
+    texts, labels = asked_texts(examples, test), test.labels
     print(describe() + "\n")
     said, right = {}, {}
     table = ["precision | MB | accuracy | changed | difference | p | scores differ, 99 % | most"]

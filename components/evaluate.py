@@ -66,7 +66,7 @@ def evaluate(
     found = task.predictions(labels, logits, model.task(), texts["text"].to_pylist())
     figures = {**found.figures, **own_figures(metrics, task.NAME, labels, found)}
     if teacher is not None:
-        figures["teacher"] = {n: v for n, v in teacher.metrics().items() if isinstance(v, float)}
+        figures["teacher"] = teacher.figures()
     write_json(out.path / "metrics.json", figures)
 
     table = _with_columns(texts, found.columns)
@@ -80,10 +80,8 @@ def _texts(examples: Examples, rows: Rows) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
-    schema, places = examples.schema(), np.unique(rows.places)
-    names = {"text": schema["text"]} | ({"pair": schema["pair"]} if schema["pair"] else {})
-    table = examples.table("test", list(names.values())).take(pa.array(places))
-    return pa.table({"row": places} | {name: table[column] for name, column in names.items()})
+    places = np.unique(rows.places)
+    return examples.texts("test").take(pa.array(places)).add_column(0, "row", pa.array(places))
 
 
 def _with_columns(texts: pa.Table, columns: dict[str, list[Any]]) -> pa.Table:

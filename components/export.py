@@ -179,11 +179,9 @@ def _texts(
     """Returns texts of all lengths from the test split, and strange ones; each with its pair."""
     rows: list[dict[str, str]] = []
     if examples:
-        schema = examples.schema()
-        second = schema["pair"] if pair else None
-        names = {TEXT: schema["text"]} | ({PAIR: second} if second else {})
-        table = examples.table("test", list(names.values()))
-        rows = table.rename_columns(list(names)).to_pylist()
+        table = examples.texts("test")
+        table = table if pair else table.select(["text"])
+        rows = table.rename_columns([TEXT, PAIR][: table.num_columns]).to_pylist()
     rows.sort(key=lambda row: (sum(map(len, row.values())), *row.values()))
     last = len(rows) - 1
     # Whole numbers only: the same places whatever the machine.

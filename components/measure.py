@@ -23,7 +23,7 @@ from textmill.serving.timing import Broken, Side, batches_of, take_turns
 if TYPE_CHECKING:
     from textmill.models.rows import Rows
 
-INPUTS = (TEXT, PAIR)
+INPUTS = [TEXT, PAIR]
 # An answer may take so many times as long as the longest of float32, and so many seconds anyhow:
 # a graph is optimized when it first runs, and other work may share the machine.
 PATIENCE, LEAST_PATIENCE = 20.0, 60.0
@@ -57,12 +57,11 @@ def measure(
             - `latency_ms`: batch, such as "32 mixed", -> p50 and p95; and `rounds`, the median of
               each round;
             - `figures`, as `metrics.json` has them, and those of one's own; `changed`, how many
-              predictions are not those
-              of the float32 candidate, and `better` and `worse`, how many of these are right or
-              were (null for numbers, which nearly all change);
+              predictions are not those of the float32 candidate, and `better` and `worse`, how many
+              of these are right or were (null for numbers, which nearly all change);
             - `apart`, the largest difference from a golden row, and what of it is `allowed`.
 
-            Refused ones have `skipped`, too.
+            Those of `refused` have `skipped`, too.
         candidates: What was exported, by name; "float32" is the first.
         tokens: The labels of the test split.
         examples: Its texts.
@@ -87,7 +86,7 @@ def measure(
             received="0 rows",
             fix="give data.split a share for test, or a data.test_source",
         )
-    texts, about = _texts(examples, rows), candidates[WHOLE].manifest()
+    texts, about = asked_texts(examples, rows), candidates[WHOLE].manifest()
     labels = labels_of(rows, max(1, len(about["labels"])))
     found: dict[str, dict[str, Any]] = {}
     said: dict[str, Predictions] = {}
@@ -134,15 +133,13 @@ def _broken(why: str) -> UserError:
     )
 
 
-def _texts(examples: Examples, rows: Rows) -> list[dict[str, str]]:
+def asked_texts(examples: Examples, rows: Rows) -> list[dict[str, str]]:
     """Returns the texts of the test split as they are sent to a server."""
     import numpy as np
     import pyarrow as pa
 
-    schema = examples.schema()
-    columns = [schema["text"], *([schema["pair"]] if schema["pair"] else [])]
-    table = examples.table("test", columns).take(pa.array(np.unique(rows.places)))
-    texts: list[dict[str, str]] = table.rename_columns(list(INPUTS[: len(columns)])).to_pylist()
+    table = examples.texts("test").take(pa.array(np.unique(rows.places)))
+    texts: list[dict[str, str]] = table.rename_columns(INPUTS[: table.num_columns]).to_pylist()
     return texts
 
 

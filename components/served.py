@@ -21,5 +21,5 @@ def served(
     name = saved.manifest()["variant"]
     figures: dict[str, Any] = measured.read()["candidates"][name]["figures"]
     if teacher:
-        figures["teacher"] = {n: v for n, v in teacher.metrics().items() if isinstance(v, float)}
+        figures["teacher"] = teacher.figures()
     write_json(out.path / "metrics.json", figures)

@@ -121,6 +121,12 @@ class Examples(Artifact):
 
         return pq.read_table(self.path / split, columns=columns)
 
+    def texts(self, split: Split) -> pa.Table:
+        """Returns the texts of a split as columns `text` and, where rows have two, `pair`."""
+        schema = self.schema()
+        names = {"text": schema["text"]} | ({"pair": schema["pair"]} if schema["pair"] else {})
+        return self.table(split, list(names.values())).rename_columns(list(names))
+
     def batches(self, split: Split, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yields the rows of a split in a fixed order, some thousands at a time."""
         import pyarrow.parquet as pq
@@ -250,6 +256,10 @@ class Evaluation(Artifact):
         """Returns `metrics.json`."""
         found: dict[str, Any] = read_json(self.path / "metrics.json")
         return found
+
+    def figures(self) -> dict[str, float]:
+        """Returns those of the metrics that are one number."""
+        return {name: each for name, each in self.metrics().items() if isinstance(each, float)}
 
 
 class Saved(Artifact):
