@@ -32,7 +32,7 @@ def build(
 
     Args:
         backbone: KerasHub's, of a causal language model.
-        smoothing: Share of each target that goes to all tokens alike.
+        smoothing: Share of each target that goes to all tokens alike, in training.
         most_logits: That are in memory at a time; each part of them is computed again for the
             gradient. None: all are computed once.
 
@@ -52,6 +52,7 @@ def build(
 
         def call(self, inputs: Any, training: bool | None = None) -> Any:
             token_ids, target = inputs["token_ids"], inputs["target"]
+            smooth = smoothing if training else 0.0
             if decode is not None:
                 found = decode(token_ids, inputs["document"], inputs["position"], bool(training))
             else:
@@ -64,10 +65,10 @@ def build(
             hidden = tf.gather_nd(hidden, where)
             if decode is not None:
                 kernel = _kernel(self.backbone, hidden.dtype)
-                losses = _losses(hidden, kernel, wanted, smoothing, most_logits)
+                losses = _losses(hidden, kernel, wanted, smooth, most_logits)
             else:
                 given = self.backbone.token_embedding(hidden, reverse=True)
-                losses = _cross_entropy(given, wanted, smoothing)
+                losses = _cross_entropy(given, wanted, smooth)
             return tf.scatter_nd(where, losses, tf.shape(target, tf.int64))
 
     model = CausalLosses(backbone)

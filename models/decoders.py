@@ -11,6 +11,7 @@ from textmill.models.checkpoint import load_backbone
 from textmill.models.huggingface import Source
 from textmill.models.numerics import ACTIVATIONS, Numerics, set_numerics
 from textmill.models.preset import Preset, Scratch
+from textmill.models.quick_decoder import QUICK
 
 if TYPE_CHECKING:
     import keras
@@ -62,6 +63,15 @@ def load_decoder(
         backbone = _converted(preset, dropout, precision)
     task_class(backbone, preset.name)
     return backbone
+
+
+def packs(preset: Preset | Scratch) -> bool:
+    """Returns whether documents may share rows: `quick_decoder.packed_decoder` knows the model."""
+    if isinstance(preset, Scratch):
+        return True
+    config = preset.config()
+    kind = str(config.get("registered_name", "")).split(">")[-1]
+    return kind in QUICK or config.get("model_type") in ("gpt2", "llama", "mistral", "qwen2")
 
 
 def positions(preset: Preset | Scratch) -> int:

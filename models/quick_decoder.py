@@ -26,21 +26,16 @@ def packed_decoder(backbone: keras.Model) -> Decoder | None:
     """Returns what computes a backbone on packed rows; None where there is nothing that does.
 
     Args:
-        backbone: KerasHub's, of GPT-2, OPT, Llama, Llama 3, Mistral, Qwen or Qwen 2.
+        backbone: KerasHub's; it does if its class is in `QUICK`.
 
     Source: https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf,
     https://arxiv.org/abs/2302.13971; packing without attention between documents as in
     https://arxiv.org/abs/2107.02027, section 3.2.
     """
-    import keras_hub
-
-    hub: Any = keras_hub.models
-    kinds = (hub.LlamaBackbone, hub.Llama3Backbone, hub.MistralBackbone, hub.QwenBackbone)
-    if type(backbone) in (hub.GPT2Backbone, hub.OPTBackbone):
-        return _gpt2(backbone)
-    if type(backbone) in kinds and not getattr(backbone, "use_sliding_window_attention", False):
-        return _llama(backbone)
-    return None
+    kind = type(backbone).__name__
+    if kind not in QUICK or getattr(backbone, "use_sliding_window_attention", False):
+        return None
+    return QUICK[kind](backbone)
 
 
 def _gpt2(backbone: Any) -> Decoder:
@@ -120,6 +115,16 @@ def _llama(backbone: Any) -> Decoder:
         return tf.cast(_rms_norm(backbone.layer_norm, x), kind)
 
     return decode
+
+
+QUICK = {
+    "GPT2Backbone": _gpt2,
+    "OPTBackbone": _gpt2,
+    "LlamaBackbone": _llama,
+    "Llama3Backbone": _llama,
+    "MistralBackbone": _llama,
+    "QwenBackbone": _llama,
+}
 
 
 def _embedded(tables: Any, token_ids: Any) -> Any:
