@@ -29,8 +29,8 @@ def validate(
     its share, and the lengths of the texts in characters (Unicode code points): min, median, p95
     (of the rows in order, the one below which 95 % lie), max and mean. For all: the shares of rows
     that were rejected, had no text or label, or were duplicates, and warnings. Where rows have no
-    label, what is said of labels is left out, and test may be empty unless `test`. `schema.pbtxt` is a
-    `tensorflow_metadata.proto.v0.Schema` in text form, as TensorFlow Data Validation reads it.
+    label, what is said of labels is left out, and test may be empty unless `test`. `schema.pbtxt`
+    is a `tensorflow_metadata.proto.v0.Schema` in text form, as TensorFlow Data Validation reads it.
 
     Args:
         out: Filled with `statistics.json` and `schema.pbtxt`.

@@ -136,11 +136,6 @@ def loss(shares: tf.Tensor, losses: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(losses, 1) * shares
 
 
-def right(shares: tf.Tensor, losses: tf.Tensor) -> None:
-    """Returns None: how often the likeliest token is the right one is not counted."""
-    return
-
-
 def _shape(x: Any) -> list[Any]:
     import tensorflow as tf
 

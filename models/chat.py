@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Message = tuple[str, str]  # a role, and what it says
+# Of each message the role, and the white space around what it says, which a template may strip.
+Shape = tuple[tuple[str, str, str], ...]
+KNOWN_SHAPES = 1000  # remembered at most; then it begins anew
 # For tokenizers without a template of their own. It needs no token but that of the text's end.
 PLAIN = (
     "{% for message in messages %}"
@@ -75,7 +78,7 @@ class Chat:
     tokenizer: Tokenizer
     begin: str
     end: str
-    _known: dict[tuple[str, ...], list[tuple[str, bool]]] = field(default_factory=dict)
+    _known: dict[Shape, list[tuple[str, bool]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         added = self.tokenizer.get_added_tokens_decoder()
@@ -91,11 +94,12 @@ class Chat:
         Raises:
             UserError: The template does not take such a conversation.
         """
-        roles = tuple(role for role, _ in messages)
-        if roles not in self._known:
-            self._known[roles] = self._parts(roles)
-        contents = [content for _, content in messages]
-        return [Span(self._ids(text, contents), learned) for text, learned in self._known[roles]]
+        shape, contents = _parted(messages)
+        if shape not in self._known:
+            if len(self._known) > KNOWN_SHAPES:
+                self._known.clear()
+            self._known[shape] = self._parts(shape)
+        return [Span(self._ids(text, contents), learned) for text, learned in self._known[shape]]
 
     def framing(self) -> Framing:
         """Returns what stands around the prompt of a user, where a conversation begins with it.
@@ -103,10 +107,11 @@ class Chat:
         Raises:
             UserError: The template has no place for it.
         """
-        whole = self._render(("user",), reply=True)
+        shape, _ = _parted([("user", "")])
+        whole = self._render(shape, reply=True)
         found = list(_MARK.finditer(whole))
         if len(found) != 1:
-            raise self._refused(("user",), "the prompt stands in it other than once")
+            raise self._refused(shape, "the prompt stands in it other than once")
         left, right = whole[: found[0].start()], whole[found[0].end() :]
         ends = [0, *(m.end() for m in self._special.finditer(left))]
         begins = [*(m.start() for m in self._special.finditer(right)), len(right)]
@@ -119,22 +124,22 @@ class Chat:
 
     def end_ids(self) -> list[int]:
         """Returns the tokens of which each ends a response."""
-        parts = self._parts(("user", "assistant"))
+        parts = self._parts(_parted([("user", ""), ("assistant", "")])[0])
         said = next(text for text, learned in parts if learned)
         last = self._special.search(said)
         tokens = {self.end, *([last.group()] if last else [])} - {""}
         return sorted(id_of(self.tokenizer, token) for token in tokens)
 
-    def _parts(self, roles: tuple[str, ...]) -> list[tuple[str, bool]]:
+    def _parts(self, shape: Shape) -> list[tuple[str, bool]]:
         """Returns what a template makes of contents that stand for others, and what is learned."""
-        whole = self._render(roles, reply=False)
+        whole = self._render(shape)
         borders = [0]
-        for i, role in enumerate(roles):
+        for i, (role, _, _) in enumerate(shape):
             if role != "assistant":
                 continue
-            before, through = self._render(roles[:i], reply=True), self._render(roles[: i + 1])
+            before, through = self._render(shape[:i], reply=True), self._render(shape[: i + 1])
             if not (through.startswith(before) and whole.startswith(before)):
-                raise self._refused(roles, "a response does not begin where the template asks it")
+                raise self._refused(shape, "a response does not begin where the template asks it")
             content = whole.index(f"{_OPEN}{i}{_CLOSE}", len(before))
             ends = self._special.search(whole, content)
             last = ends.end() if ends else len(through)
@@ -143,12 +148,13 @@ class Chat:
         parts = [(whole[a:b], bool(n % 2)) for n, (a, b) in enumerate(pairwise(borders))]
         return [(text, learned) for text, learned in parts if text]
 
-    def _render(self, roles: tuple[str, ...], *, reply: bool = False) -> str:
+    def _render(self, shape: Shape, *, reply: bool = False) -> str:
         from jinja2 import TemplateError
         from transformers.utils.chat_template_utils import render_jinja_template
 
         messages = [
-            {"role": role, "content": f"{_OPEN}{i}{_CLOSE}"} for i, role in enumerate(roles)
+            {"role": role, "content": f"{left}{_OPEN}{i}{_CLOSE}{right}"}
+            for i, (role, left, right) in enumerate(shape)
         ]
         try:
             found: Any = render_jinja_template(
@@ -159,7 +165,7 @@ class Chat:
                 eos_token=self.end,
             )
         except (TemplateError, TypeError, ValueError) as error:
-            raise self._refused(roles, f"{type(error).__name__}: {error}") from error
+            raise self._refused(shape, f"{type(error).__name__}: {error}") from error
         return str(found[0][0])
 
     def _ids(self, text: str, contents: list[str]) -> list[int]:
@@ -176,13 +182,23 @@ class Chat:
                 at = special.end()
         return found
 
-    def _refused(self, roles: tuple[str, ...], why: str) -> UserError:
+    def _refused(self, shape: Shape, why: str) -> UserError:
         return UserError(
             "the chat template does not take this conversation",
             expected="a template that renders turns one behind the other, and prompts for the next",
-            received=f"{', '.join(roles[:8])}: {why}"[:300],
+            received=f"{', '.join(role for role, _, _ in shape[:8])}: {why}"[:300],
             fix="take these conversations out of the data, or name another template",
         )
+
+
+def _parted(messages: Sequence[Message]) -> tuple[Shape, list[str]]:
+    """Returns the shape of a conversation, and what is said without the white space around it."""
+    bare = [content.strip() for _, content in messages]
+    shape = []
+    for (role, content), core in zip(messages, bare, strict=True):
+        begin = len(content) - len(content.lstrip()) if core else 0
+        shape.append((role, content[:begin], content[begin + len(core) :]))
+    return tuple(shape), bare
 
 
 def template_of(preset: Preset | Scratch) -> str:

@@ -73,7 +73,8 @@ class Conversations:
                     good.append(place)
                     texts.append(text)
             rows = pa.record_batch([pa.array(texts, pa.string())], [COLUMN])
-            yield Batch(rows, batch.file.take(good), batch.line.take(good), rejected)
+            places = pa.array(good, pa.int64())
+            yield Batch(rows, batch.file.take(places), batch.line.take(places), rejected)
 
     def _given(self, batch: Batch) -> list[Any]:
         """Returns what each row holds: a list of messages, or the JSON of one."""
