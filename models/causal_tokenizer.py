@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from textmill.artifact import read_json
 from textmill.errors import UserError, one_of
@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 END = "<|endoftext|>"  # of GPT-2, and of what is trained here
-# KerasHub's class -> most digits in a word, as the tokenizer of the model has it; 0: GPT-2's rule.
-_KERAS = {"GPT2Tokenizer": 0, "Llama3Tokenizer": 3, "QwenTokenizer": 1}
+Split = Literal["gpt2", "smollm", "llama3", "qwen2"]  # whose rule parts a text into words
+# KerasHub's class -> the rule that the tokenizer of the model has.
+_KERAS: dict[str, Split] = {
+    "GPT2Tokenizer": "gpt2",
+    "Llama3Tokenizer": "llama3",
+    "QwenTokenizer": "qwen2",
+}
 
 
 class Ends(NamedTuple):
@@ -57,31 +62,35 @@ def load_causal_tokenizer(preset: Preset) -> tuple[Tokenizer, Ends]:
 
 
 def byte_level(
-    ids: dict[str, int], merges: list[tuple[str, str]], special: tuple[str, ...], *, digits: int = 0
+    ids: dict[str, int],
+    merges: list[tuple[str, str]],
+    special: tuple[str, ...],
+    *,
+    split: Split = "gpt2",
 ) -> Tokenizer:
-    """Puts together a byte-level BPE as GPT-2 has it, or with the splits of Llama 3 or Qwen 2.
+    """Puts together a byte-level BPE.
 
     Args:
         ids: Of tokens.
         merges: The best ones first.
         special: Tokens that no text becomes; those that `ids` has not get new ids.
-        digits: Most digits in a word; 0: any number, by GPT-2's rule.
+        split: Whose rule parts a text into words.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
     from tokenizers import pre_tokenizers as splits
 
     from textmill.splits import LLAMA3
 
-    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=merges))
-    if digits:
-        pattern = next(regex for regex, most in LLAMA3.items() if most == digits)
-        cut = splits.Split(Regex(pattern), "isolated")
-        plain = splits.ByteLevel(add_prefix_space=False, use_regex=False)
-        tokenizer.pre_tokenizer = splits.Sequence([cut, plain])
-        if digits == 1:
-            tokenizer.normalizer = normalizers.NFC()
-    else:
-        tokenizer.pre_tokenizer = splits.ByteLevel(add_prefix_space=False)
+    whole = split == "llama3"  # there a word of the vocabulary is one token, whatever the merges
+    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=merges, ignore_merges=whole))
+    if split == "qwen2":
+        tokenizer.normalizer = normalizers.NFC()
+    plain = splits.ByteLevel(add_prefix_space=False, use_regex=split in ("gpt2", "smollm"))
+    before: dict[Split, Any] = {"smollm": splits.Digits(individual_digits=True)}
+    for pattern, digits in LLAMA3.items():
+        before["llama3" if digits == 3 else "qwen2"] = splits.Split(Regex(pattern), "isolated")
+    first = before.get(split)
+    tokenizer.pre_tokenizer = splits.Sequence([first, plain]) if first else plain
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(t, normalized=False) for t in special])
     return bare(tokenizer)
@@ -110,7 +119,7 @@ def _from_keras(preset: Preset) -> Tokenizer:
     config: dict[str, Any] = saved["config"]
     special = tuple(config.get("unsplittable_tokens") or (END,))
     ids = read_json(words)
-    return byte_level(ids, _merges(merges), special, digits=_KERAS[kind])
+    return byte_level(ids, _merges(merges), special, split=_KERAS[kind])
 
 
 def _merges(file: Path) -> list[tuple[str, str]]:

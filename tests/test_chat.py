@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = ["How are you? Fine, and you? Be kind. user assistant system\nNo 12345."] * 9
     trained = json.loads(train_gpt2_tokenizer(texts, 320).to_str())["model"]
     merges = [tuple(pair) for pair in trained["merges"]]
-    byte_level(trained["vocab"], merges, SPECIAL, digits=3).save(str(made / "tokenizer.json"))
+    byte_level(trained["vocab"], merges, SPECIAL, split="llama3").save(str(made / "tokenizer.json"))
     about = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": "<|im_start|>",
