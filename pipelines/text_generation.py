@@ -15,9 +15,9 @@ from annotated_types import Ge, Interval
 from pydantic.dataclasses import dataclass
 
 from textmill.artifact import Evaluation
-from textmill.components.cleaning import Cleaning
+from textmill.components.cleaning import UNTOUCHED, Cleaning
 from textmill.components.evaluate_generation import evaluate_generation
-from textmill.components.ingest import UNTOUCHED, ingest
+from textmill.components.ingest import ingest
 from textmill.components.sources.by_name import open_source
 from textmill.components.sources.conversations import Conversations
 from textmill.components.sources.documents import Separation

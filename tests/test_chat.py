@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from textmill.artifact import Examples, Tokens, read_json
-from textmill.components.ingest import UNTOUCHED, ingest
+from textmill.components.cleaning import UNTOUCHED
+from textmill.components.ingest import ingest
 from textmill.components.sources.by_name import open_source
 from textmill.components.sources.conversations import Conversations
 from textmill.components.tokenize_generation import tokenize_generation

@@ -21,8 +21,9 @@ import pytest
 from test_cli import textmill
 from test_pretraining import corpus
 from textmill.artifact import Evaluation, Examples, Model, Statistics, Tokens, read_json
+from textmill.components.cleaning import UNTOUCHED
 from textmill.components.evaluate_generation import evaluate_generation
-from textmill.components.ingest import UNTOUCHED, ingest
+from textmill.components.ingest import ingest
 from textmill.components.sources.by_name import open_source
 from textmill.components.sources.conversations import Conversations
 from textmill.components.tokenize_generation import tokenize_generation
