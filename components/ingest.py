@@ -165,7 +165,7 @@ def _first(quarantine: Path) -> str:
     import pyarrow.parquet as pq
 
     for row in pq.read_table(quarantine).slice(0, 1).to_pylist():
-        label = f", the label {row['label'][:60]!r}" if row["label"] else ""
+        label = f", the label {row['label'][:60]!r}" if row.get("label") else ""
         return f"; the first, {row['file']} line {row['line']}: {row['reason']}{label}"
     return ""
 

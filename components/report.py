@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,7 @@ def report(
         ],
         scatter=_scatter(table) if kind == "number" else None,
         history=history,
-        curves=_curves(history),
+        curves=curves(history, ("loss", _main(history[0]))),
     )
 
 
@@ -108,10 +109,15 @@ def _scatter(table: pa.Table) -> dict[str, Any]:
     return {"low": low, "high": high, "points": points, "width": WIDTH}
 
 
-def _curves(history: list[dict[str, float]]) -> list[dict[str, Any]]:
-    """Returns the learning curves, one chart for loss and one for the main figure, as points."""
+def curves(history: list[dict[str, float]], figures: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns learning curves as points, a chart for each figure.
+
+    Args:
+        history: Figures of each epoch.
+        figures: Names, each of training and of validation.
+    """
     charts = []
-    for figure in ("loss", _main(history[0])):
+    for figure in figures:
         names = [name for name in (figure, f"val_{figure}") if name in history[0]]
         values = [row[name] for row in history for name in names]
         low, high = min(values), max(values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -72,7 +72,7 @@ def tokenizer_of(examples: Examples, preset: Preset | Scratch) -> Tokenizer:
     if isinstance(preset, Scratch):
         advance(0, None, "training a tokenizer")
         return train_tokenizer(
-            _TrainingTexts(examples),
+            training_texts(examples),
             preset.vocabulary_size,
             kind=preset.tokenizer,
             lowercase=preset.lowercase,
@@ -80,13 +80,27 @@ def tokenizer_of(examples: Examples, preset: Preset | Scratch) -> Tokenizer:
     return load_tokenizer(preset)
 
 
+def training_texts(
+    examples: Examples, parts: Callable[[str], Iterable[str]] | None = None
+) -> Iterable[str]:
+    """Returns the texts of the training split, to be gone through as often as one likes.
+
+    Args:
+        examples: Whose.
+        parts: From a text to what of it counts; None: the text.
+    """
+    return _TrainingTexts(examples, parts)
+
+
 @dataclass(frozen=True)
 class _TrainingTexts:
     """The texts of the training split, as often as they are asked for."""
 
     examples: Examples
+    parts: Callable[[str], Iterable[str]] | None = None
 
     def __iter__(self) -> Iterator[str]:
         column = self.examples.schema()["text"]
         for batch in self.examples.batches("train", [column]):
-            yield from batch.column(column).to_pylist()
+            for text in batch.column(column).to_pylist():
+                yield from (text,) if self.parts is None else self.parts(text)

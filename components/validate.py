@@ -20,20 +20,23 @@ COMMONEST_SHARE = 0.9
 FEW_ROWS = 10
 
 
-def validate(out: Statistics, examples: Examples, *, minimum_rows_per_label: int = 1) -> None:
+def validate(
+    out: Statistics, examples: Examples, *, minimum_rows_per_label: int = 1, test: bool = False
+) -> None:
     r"""Writes statistics and a schema of `examples`, and stops where training would be in vain.
 
     `statistics.json` holds for each split the rows, the rows of each label, the commonest label and
     its share, and the lengths of the texts in characters (Unicode code points): min, median, p95
     (of the rows in order, the one below which 95 % lie), max and mean. For all: the shares of rows
     that were rejected, had no text or label, or were duplicates, and warnings. Where rows have no
-    label, what is said of labels is left out, and test may be empty. `schema.pbtxt` is
-    a `tensorflow_metadata.proto.v0.Schema` in text form, as TensorFlow Data Validation reads it.
+    label, what is said of labels is left out, and test may be empty unless `test`. `schema.pbtxt`
+    is a `tensorflow_metadata.proto.v0.Schema` in text form, as TensorFlow Data Validation reads it.
 
     Args:
         out: Filled with `statistics.json` and `schema.pbtxt`.
         examples: What to look at.
         minimum_rows_per_label: Rows that every label must have in train.
+        test: Whether rows without labels are needed in test, too.
 
     Raises:
         UserError: A split has no rows, train has one label only, nearly every row has its own
@@ -57,7 +60,7 @@ def validate(out: Statistics, examples: Examples, *, minimum_rows_per_label: int
     splits: dict[Split, dict[str, Any]] = {}
     for split in SPLITS:
         labels[split], splits[split] = _look(examples, split, schema)
-    _check_rows({split: found["rows"] for split, found in splits.items()}, schema)
+    _check_rows({split: found["rows"] for split, found in splits.items()}, schema, test)
     warnings = list(_warnings(schema))
     if schema["label"] is not None and schema["labels"] == "number":
         _check_numbers(schema["label"], splits["train"]["numbers"])
@@ -142,9 +145,9 @@ def _missing_labels(schema: ExamplesSchema) -> dict[str, float]:
     return {"missing_label": schema["rejected"].get("missing label", 0) / schema["read"]}
 
 
-def _check_rows(rows: dict[Split, int], schema: ExamplesSchema) -> None:
+def _check_rows(rows: dict[Split, int], schema: ExamplesSchema, test: bool) -> None:
     """Raises a `UserError` where a split that is needed has no rows."""
-    needed = SPLITS if schema["label"] is not None else SPLITS[:2]
+    needed = SPLITS if schema["label"] is not None or test else SPLITS[:2]
     empty = [split for split in needed if not rows[split]]
     if empty:
         raise UserError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Hook = Callable[[Array, list[int]], Array]
 
+ENCODER_PREFIXES = ("albert.", "bert.", "deberta.", "distilbert.", "electra.", "roberta.")
 ENCODERS = ("albert", "bert", "deberta-v2", "distilbert", "electra", "roberta", "xlm-roberta")
 
 
@@ -74,12 +75,13 @@ class Source:
 
     Args:
         preset: A Hugging Face model.
+        prefixes: What the names of weights may begin with. A model with a head has those of its
+            backbone under one of them, a model without has them bare.
     """
 
-    def __init__(self, preset: Preset) -> None:
-        self._preset, self._weights = preset, open_weights(preset)
-        # A model with a head has its encoder's weights under a prefix, one without has them bare.
-        self._names = {_bare(name): name for name in self._weights}
+    def __init__(self, preset: Preset, prefixes: Sequence[str] = ENCODER_PREFIXES) -> None:
+        self._preset, self._weights, self._prefixes = preset, open_weights(preset), prefixes
+        self._names = {_bare(name, prefixes): name for name in self._weights}
 
     def has(self, name: str) -> bool:
         """Returns whether there is a weight of this name, the model's prefix counted."""
@@ -91,7 +93,7 @@ class Source:
         Raises:
             KeyError: There is none.
         """
-        return self._weights[self._names[_bare(name)]]
+        return self._weights[self._names[_bare(name, self._prefixes)]]
 
     def port_weight(
         self, keras_variable: keras.Variable, hf_weight_key: str, hook_fn: Hook | None = None
@@ -109,7 +111,7 @@ class Source:
         try:
             value = self.get_tensor(hf_weight_key)
         except KeyError:
-            if _bare(hf_weight_key).startswith("pooler."):
+            if _bare(hf_weight_key, self._prefixes).startswith("pooler."):
                 # A model for tagging or for masked words has none; training makes one.
                 warn(
                     f"{self._preset.name} has no {hf_weight_key}, which only classifiers of texts "
@@ -132,17 +134,14 @@ class Source:
         keras_variable.assign(fitting)
 
 
-_PREFIXES = ("albert.", "bert.", "deberta.", "distilbert.", "electra.", "roberta.")
-
-
-def _bare(name: str) -> str:
-    """Returns a weight's name without the prefix that an encoder has in a model with a head.
+def _bare(name: str, prefixes: Sequence[str] = ENCODER_PREFIXES) -> str:
+    """Returns a weight's name without the prefix that a backbone has in a model with a head.
 
     Example:
         >>> _bare("roberta.pooler.dense.weight"), _bare("classifier.dense.weight")
         ('pooler.dense.weight', 'classifier.dense.weight')
     """
-    prefix = next((p for p in _PREFIXES if name.startswith(p)), "")
+    prefix = next((p for p in prefixes if name.startswith(p)), "")
     return name.removeprefix(prefix)
 
 

@@ -84,6 +84,26 @@ def pack(lengths: Places, length: int, *, seed: int, epoch: int, window: int = W
     return Packing(length, np.concatenate(pieces), random.permutation(rows))
 
 
+def alone(lengths: Places, length: int, *, seed: int, epoch: int) -> Packing:
+    """Gives each piece of a document a row of its own, for models that must not see two.
+
+    Args:
+        lengths: Tokens of each document, int64 [documents].
+        length: Tokens a row.
+        seed: The run's seed.
+        epoch: From 0; each has an order of its own.
+
+    Example:
+        >>> packing = alone(np.array([5, 2]), 4, seed=0, epoch=0)
+        >>> len(packing), packing.pieces.tolist()
+        (3, [[0, 0, 4], [0, 4, 1], [1, 0, 2]])
+    """
+    random = np.random.default_rng([seed, epoch])
+    pieces = _cut(np.arange(len(lengths)), lengths, length)
+    places = np.arange(len(pieces))
+    return Packing(length, pieces, random.permutation(np.stack([places, places + 1], 1)))
+
+
 def filled(rows: Rows, packing: Packing, batch: Places) -> dict[str, Ints]:
     """Returns rows of a packing as a model takes them.
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Parts(Protocol):
     """The parts of a training: rows in batches, a model on its devices, a step, a validation.
 
-    `Learner` has those of tasks with labels, `MaskedLearner` those of a masked language model.
+    `Learner` has those of tasks with labels, `MaskedLearner` and `CausalLearner` those of language
+    models.
     """
 
     @property
@@ -56,7 +57,10 @@ class Parts(Protocol):
         """
 
     def validate(self, step: Step) -> dict[str, float]:
-        """Returns the figures of the validation split; the first picks the epoch."""
+        """Returns the figures of the validation split; the first picks the epoch.
+
+        The highest is the best, but of "loss" the lowest.
+        """
 
     def finish(self, model: keras.Model) -> None:
         """Gives a trained model what the training kept apart."""

@@ -29,6 +29,7 @@ class Preset:
         name: A folder (a KerasHub preset, or a Hugging Face model with `config.json`,
             its weights and its tokenizer's files), a KerasHub preset's name such as
             `bert_small_en_uncased`, or `hf://owner/model`, `kaggle://owner/model/keras/variant`.
+            Of a causal language model also a GGUF file.
 
     Example:
         >>> Preset("bert_tiny_en_uncased").local
@@ -42,6 +43,11 @@ class Preset:
         """Whether the preset is a folder on this machine."""
         return bool(self.name) and Path(self.name).is_dir()
 
+    @property
+    def gguf(self) -> bool:
+        """Whether the preset is a GGUF file."""
+        return self.name.endswith(".gguf") and Path(self.name).is_file()
+
     def digest(self) -> str:
         """Returns what stands for the content: a hash of a folder's files, or a remote name.
 
@@ -52,6 +58,8 @@ class Preset:
             >>> Preset("hf://owner/model").digest()
             'hf://owner/model'
         """
+        if self.gguf:
+            return digest_files({"gguf": Path(self.name)})
         if not self.local:
             self._check_name()
             return self.name
@@ -66,6 +74,11 @@ class Preset:
         Raises:
             UserError: There is no such preset, or it can't be reached.
         """
+        if self.gguf:
+            from textmill.models.gguf_file import described
+
+            found = described(self.name, Path(self.name).stat().st_mtime) / name
+            return found if found.is_file() else None
         if self.local:
             found = Path(self.name) / name
             return found if found.is_file() else None

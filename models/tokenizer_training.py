@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from textmill.models.causal_tokenizer import END
 from textmill.models.preset import TokenizerKind
 from textmill.models.tokenizer import SPECIAL, bare, bert, roberta
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+    from tokenizers.trainers import BpeTrainer
 
 SENTENCEPIECE = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")  # of RoBERTa and XLM-RoBERTa
 # Of text that no space parts, so many characters are read: every clause of it is new, and a word.
@@ -62,6 +64,34 @@ def train_tokenizer(
     return train(texts, vocabulary_size, lowercase)
 
 
+def train_gpt2_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
+    """Trains a byte-level BPE as GPT-2 has it; equal texts in equal order give an equal one.
+
+    Args:
+        texts: The texts; they are gone through twice.
+        vocabulary_size: Tokens at most; the one that ends a text, and one for each byte count.
+
+    Example:
+        >>> tokenizer = train_gpt2_tokenizer(["red fish", "blue fish"] * 9, 270)
+        >>> tokenizer.encode("Red fish").tokens, tokenizer.token_to_id("<|endoftext|>")
+        (['R', 'ed', 'Ġfish'], 0)
+
+    Source: section 2.2 of
+    https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    if iter(texts) is texts:
+        raise TypeError("texts are gone through twice: pass a list, or an object with __iter__")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(
+        _share(texts, _unspaced(texts)), _bpe_trainer(vocabulary_size, [END])
+    )
+    return bare(tokenizer)
+
+
 def _wordpiece(texts: Iterable[str], vocabulary_size: int, lowercase: bool) -> Tokenizer:
     from tokenizers.trainers import WordPieceTrainer
 
@@ -86,20 +116,26 @@ def _wordpiece(texts: Iterable[str], vocabulary_size: int, lowercase: bool) -> T
 
 def _bpe(texts: Iterable[str], vocabulary_size: int, lowercase: bool) -> Tokenizer:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-    from tokenizers.trainers import BpeTrainer
 
     tokenizer = Tokenizer(models.BPE())
     if lowercase:
         tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = BpeTrainer(
+    trainer = _bpe_trainer(vocabulary_size, list(SENTENCEPIECE))
+    tokenizer.train_from_iterator(_share(texts, _unspaced(texts)), trainer)
+    return roberta(tokenizer, prefix_space=False)
+
+
+def _bpe_trainer(vocabulary_size: int, special: list[str]) -> BpeTrainer:
+    from tokenizers import pre_tokenizers
+    from tokenizers.trainers import BpeTrainer
+
+    return BpeTrainer(
         vocab_size=vocabulary_size,
-        special_tokens=list(SENTENCEPIECE),
+        special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_share(texts, _unspaced(texts)), trainer)
-    return roberta(tokenizer, prefix_space=False)
 
 
 def _unigram(texts: Iterable[str], vocabulary_size: int, lowercase: bool) -> Tokenizer:

@@ -195,7 +195,10 @@ class Training:
         """Returns what makes an epoch better than another."""
         figures = self.state.history[epoch]
         first = next((name for name in figures if name.startswith("val_")), None)
-        return (figures[first], -figures["val_loss"]) if first else (epoch, 0.0)
+        if first is None:
+            return epoch, 0.0
+        loss = -figures["val_loss"]
+        return (loss if first == "val_loss" else figures[first], loss)
 
     def _stale(self) -> bool:
         patience = self.settings.early_stopping

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from textmill.artifact import read_json
 from textmill.errors import UserError, one_of
+from textmill.models.gguf_file import GgufFile
 from textmill.models.preset import Preset
 from textmill.models.tf_file import TFFile
 from textmill.models.torch_file import TorchFile
@@ -31,11 +32,13 @@ def open_weights(preset: Preset) -> Mapping[str, Array]:
     """Returns the weights by the names that PyTorch's model gives them; read when asked for.
 
     Args:
-        preset: A folder, or `hf://…`, with one of `FILES`.
+        preset: A folder, or `hf://…`, with one of `FILES`; or a GGUF file.
 
     Raises:
         UserError: There is no such file, or it is damaged.
     """
+    if preset.gguf:
+        return GgufFile(Path(preset.name))
     for name in FILES:
         file = preset.file(name)
         if file is not None:

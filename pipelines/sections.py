@@ -191,16 +191,30 @@ class Model:
         Raises:
             UserError: Not exactly one of `preset` and `scratch` is given.
         """
-        if self.scratch and not self.preset:
-            return Scratch(self.scratch, self.vocabulary_size, tokenizer=self.tokenizer)
-        if self.preset and not self.scratch:
-            return Preset(self.preset)
-        raise UserError(
-            "model: preset or scratch",
-            expected="exactly one of model.preset and model.scratch",
-            received="both" if self.preset else "neither",
-            fix='write scratch = "mini" for a new model, or preset = "…" for trained weights',
-        )
+        new = self.scratch and Scratch(self.scratch, self.vocabulary_size, tokenizer=self.tokenizer)
+        return start(self.preset, new or None)
+
+
+def start(preset: str | None, scratch: Scratch | None) -> Preset | Scratch:
+    """Returns where a model's first weights come from.
+
+    Args:
+        preset: A name, if there is one.
+        scratch: A new model, if there is one.
+
+    Raises:
+        UserError: They are both, or neither.
+    """
+    if scratch and not preset:
+        return scratch
+    if preset and not scratch:
+        return Preset(preset)
+    raise UserError(
+        "model: preset or scratch",
+        expected="exactly one of model.preset and model.scratch",
+        received="both" if preset else "neither",
+        fix='write scratch = "mini" for a new model, or preset = "…" for trained weights',
+    )
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -6,14 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from textmill.serving.tokenizer_rules import check_added, inexact, read_spec
-
-# The expressions of Llama 3 and Qwen 2 -> most digits in a word.
-LLAMA3 = {
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
-    + numbers
-    + r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": most
-    for numbers, most in ((r"\p{N}{1,3}", 3), (r"\p{N}", 1))
-}
+from textmill.splits import LLAMA3
 
 
 class BpeRules(NamedTuple):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 from textmill.errors import UserError
 
@@ -159,6 +159,7 @@ class TokensInfo(TypedDict):
     tokens: dict[str, int]  # split -> tokens in all
     truncated: dict[str, int]  # split -> rows that were longer than max_length
     lengths: dict[str, list[int]]  # split -> rows of each length, 0 to max_length
+    bytes: NotRequired[dict[str, int]]  # split -> UTF-8 of what a language model is to write
 
 
 class Tokens(Artifact):

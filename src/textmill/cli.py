@@ -67,7 +67,7 @@ def run(
     made = job.run(force=force or (), listener=listener_for(console))
     done = "pushed" if isinstance(made, Pushed) else "saved"
     console.print(
-        f"{done} {made.model_path} in {duration(time.monotonic() - began)}",
+        f"{done} {getattr(made, 'model_path', made.path)} in {duration(time.monotonic() - began)}",
         highlight=False,
         soft_wrap=True,
     )

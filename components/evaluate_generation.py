@@ -1,0 +1,110 @@
+"""How well a model that writes guesses texts that it has not seen."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textmill.artifact import Evaluation, Examples, Model, Tokens, write_json
+from textmill.components.generation_report import generation_report
+from textmill.errors import UserError
+from textmill.models.likelihood import Likelihoods, figures_of
+from textmill.quiet import import_tensorflow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def evaluate_generation(
+    out: Evaluation,
+    model: Model,
+    tokens: Tokens,
+    examples: Examples,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> None:
+    """Scores the test split and writes figures, every document's loss and a report to `out`.
+
+    Args:
+        out: `metrics.json`: loss (nats a token), perplexity and bits_per_byte, the 95 % confidence
+            intervals of these under "intervals", rows, tokens and bytes; `predictions.parquet`: row
+            int64, text, nats, tokens, bytes and bits_per_byte of each document; `report.html`. Of
+            conversations responses alone count.
+        model: What to score.
+        tokens: The test split's token ids.
+        examples: The test split's texts.
+        resamples: Draws of as many documents, with replacement, for the intervals.
+        seed: Decides these draws.
+
+    Raises:
+        UserError: The test split is empty.
+
+    Source: https://doi.org/10.1214/aos/1176344552 (bootstrap); bits per byte as in
+    https://arxiv.org/abs/2101.00027, section 3.1.
+    """
+    import_tensorflow()
+    import pyarrow.parquet as pq
+
+    from textmill.models import causal_lm
+    from textmill.models.likelihood import likelihoods
+    from textmill.models.rows import read_rows
+
+    rows = read_rows(tokens, "test")
+    if not len(rows):
+        raise UserError(
+            "the test split is empty",
+            expected="at least one document to score",
+            received="0 documents",
+            fix="give data.split a share for test, or a data.test_source",
+        )
+    texts = _texts(examples, rows.places)
+    conversations = rows.kind == "spans"
+    sizes = np.array([_size(text, conversations) for text in texts["text"].to_pylist()])
+    network = causal_lm.build(causal_lm.load(model.path).backbone)
+    found = likelihoods(network, rows, tokens.info()["max_length"])
+    scored = Likelihoods(found.nats, found.tokens, sizes)
+    figures = {"rows": len(rows), **figures_of(scored, resamples=resamples, seed=seed)}
+    write_json(out.path / "metrics.json", figures)
+    table = _table(texts, scored)
+    pq.write_table(table, out.path / "predictions.parquet")
+    page = generation_report(figures, table, _history(model))
+    (out.path / "report.html").write_text(page, "utf-8")
+
+
+def _texts(examples: Examples, places: Any) -> pa.Table:
+    import pyarrow as pa
+
+    column = examples.schema()["text"]
+    table = examples.table("test", [column]).take(pa.array(places))
+    return pa.table({"row": places, "text": table[column]})
+
+
+def _size(text: str, conversation: bool) -> int:
+    """Returns the bytes of a document, or of the responses in a conversation."""
+    from textmill.models.chat import messages_of
+
+    if not conversation:
+        return len(text.encode())
+    return sum(len(said.encode()) for role, said in messages_of(text) if role == "assistant")
+
+
+def _table(texts: pa.Table, scored: Likelihoods) -> pa.Table:
+    import pyarrow as pa
+
+    columns = {
+        "nats": scored.nats,
+        "tokens": scored.tokens,
+        "bytes": scored.sizes,
+        "bits_per_byte": scored.nats / np.log(2) / np.maximum(scored.sizes, 1),
+    }
+    for name, values in columns.items():
+        texts = texts.append_column(name, pa.array(values))
+    return texts
+
+
+def _history(model: Model) -> list[dict[str, float]]:
+    with (model.path / "history.csv").open(encoding="utf-8", newline="") as lines:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]

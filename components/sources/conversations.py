@@ -1,0 +1,136 @@
+"""Conversations: what users ask and a model is to answer, from any table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from textmill.components.columns import as_text
+from textmill.components.sources.source import Batch, Rejected, Source
+from textmill.errors import UserError, nearest, one_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROLES = ("system", "user", "assistant")
+COLUMN = "text"
+
+
+@dataclass(frozen=True)
+class Conversations:
+    r"""The rows of another source as conversations that end with a response.
+
+    The only column is `text`: JSON, a list of [role, content]. What is no such conversation is
+    rejected.
+
+    Attributes:
+        source: Any table.
+        messages: Its column with a list of {"role": …, "content": …}, or the JSON of one; "" where
+            `prompt` and `response` are columns.
+        prompt: Its column with what a user says.
+        response: Its column with the answer.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from textmill.components.sources.by_name import open_source
+        >>> file = pathlib.Path(tempfile.mkdtemp()) / "pairs.csv"
+        >>> _ = file.write_text("q,a\nHi?,Hello!\n,Nothing\n")
+        >>> source = Conversations(open_source(str(file)), prompt="q", response="a")
+        >>> [batch] = source.batches()
+        >>> batch.rows["text"].to_pylist(), [each.reason for each in batch.rejected]
+        (['[["user", "Hi?"], ["assistant", "Hello!"]]'], ['empty message: of user'])
+    """
+
+    source: Source
+    messages: str = ""
+    prompt: str = ""
+    response: str = ""
+
+    def __str__(self) -> str:
+        return str(self.source)
+
+    def digest(self) -> str:
+        """Returns a digest of the raw data."""
+        return self.source.digest()
+
+    def batches(self) -> Iterator[Batch]:
+        """Yields the column `text`."""
+        import pyarrow as pa
+
+        for batch in self.source.batches():
+            given = self._given(batch)
+            good: list[int] = []
+            texts: list[str] = []
+            rejected = list(batch.rejected)
+            for place, value in enumerate(given):
+                text, why = _conversation(value)
+                if why:
+                    file, line = batch.file[place].as_py(), batch.line[place].as_py()
+                    rejected.append(Rejected(file, line, why, text))
+                else:
+                    good.append(place)
+                    texts.append(text)
+            rows = pa.record_batch([pa.array(texts, pa.string())], [COLUMN])
+            places = pa.array(good, pa.int64())
+            yield Batch(rows, batch.file.take(places), batch.line.take(places), rejected)
+
+    def _given(self, batch: Batch) -> list[Any]:
+        """Returns what each row holds: a list of messages, or the JSON of one."""
+        names = batch.rows.schema.names
+        if not names and not len(batch.file):
+            return []
+        if self.messages:
+            return list(self._column(batch, self.messages, "data.messages").to_pylist())
+        sides = [
+            (role, as_text(self._column(batch, name, key), name)[0].to_pylist())
+            for role, name, key in (
+                ("user", self.prompt, "data.prompt"),
+                ("assistant", self.response, "data.response"),
+            )
+        ]
+        return [
+            [{"role": role, "content": said[i] or ""} for role, said in sides]
+            for i in range(batch.rows.num_rows)
+        ]
+
+    def _column(self, batch: Batch, name: str, key: str) -> pa.Array:
+        names = batch.rows.schema.names
+        if name not in names:
+            close = nearest(name, names)
+            raise UserError(
+                f"{self.source}: no column {name!r}",
+                expected=one_of(names),
+                received=repr(name),
+                fix=f'set {key} = "{close}"' if close else f"set {key} to one of these",
+            )
+        return batch.rows[name]
+
+
+def _conversation(given: Any) -> tuple[str, str]:
+    """Returns a conversation as JSON, or as much of it as there is and what is wrong with it."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except (ValueError, RecursionError):
+            return given[:1000], "invalid messages: no JSON"
+    shown = json.dumps(given, ensure_ascii=False, default=str)[:1000]
+    if not isinstance(given, list) or not given:
+        return shown, "invalid messages: a list of messages expected"
+    found: list[list[str]] = []
+    for message in given:
+        role = message.get("role") if isinstance(message, dict) else None
+        content = message.get("content") if isinstance(message, dict) else None
+        if role not in ROLES:
+            return shown, f"unknown role: {str(role)[:40]!r}"
+        if not isinstance(content, str):
+            return shown, f"invalid message: the content of {role} is no text"
+        if not content.strip():
+            return shown, f"empty message: of {role}"
+        found.append([role, content])
+    if found[-1][0] != "assistant":
+        return shown, "no response: the last message is none of assistant"
+    if found[0][0] == "assistant":
+        return shown, "no prompt: the first message is of assistant"
+    return json.dumps(found, ensure_ascii=False), ""

@@ -1,0 +1,211 @@
+"""Documents or conversations to token ids, for a model that writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textmill.artifact import SPLITS, Examples, Split, Tokens, TokensInfo, write_json
+from textmill.components.records import records
+from textmill.components.token_shards import TokenShards, training_texts
+from textmill.errors import UserError
+from textmill.models.causal_tokenizer import END, Ends, load_causal_tokenizer
+from textmill.models.chat import Chat, messages_of, template_of
+from textmill.models.decoders import positions
+from textmill.models.preset import Preset, Scratch
+from textmill.models.token_ids import Pieces, TokenIds
+from textmill.models.tokenizer_training import train_gpt2_tokenizer
+from textmill.progress import advance, warn
+from textmill.quiet import import_tensorflow
+from textmill.serving.graph_tokenizer import graph_tokenizer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from tokenizers import Tokenizer
+
+BYTES = 4 << 20  # of text, or a document, are tokenized at a time
+RESPONSE = "response"
+
+
+def tokenize_generation(
+    out: Tokens,
+    examples: Examples,
+    *,
+    preset: Preset | Scratch,
+    max_length: int = 512,
+    conversations: bool = False,
+) -> None:
+    """Writes the token ids of whole documents, or of conversations, to `out`.
+
+    A document stands between the tokens that begin and end a text. A conversation is what the
+    tokenizer's chat template makes of it, or else the plain one of `textmill.models.chat`; it is
+    cut off behind the token that comes after `max_length` others, and left out where nothing of a
+    response remains.
+
+    Args:
+        out: `<split>/part-*.tfrecord` (int64 `token_ids` [tokens], `row` [1], and `label`: of
+            documents 0; of conversations for each token 1 where it belongs to a response, else 0),
+            `tokens.json`, `tokenizer.json`, and `generation.json`: `begin` and `end`, the tokens
+            around a text; `stop`, ids that end what is generated; `framing`, what stands around a
+            prompt; `chat_template`.
+        examples: The documents, or conversations as `Conversations` gives them.
+        preset: Whose tokenizer to take. For `Scratch` one is trained on the training split.
+        max_length: Tokens that a model reads at a time.
+        conversations: Which of both they are.
+
+    Raises:
+        UserError: The model has no positions for `max_length` tokens, its tokenizer can't be
+            served, or its template does not take a conversation.
+    """
+    import_tensorflow()
+    if max_length > positions(preset):
+        raise UserError(
+            f"max_length {max_length} is more than the model can read",
+            expected=f"at most {positions(preset)} tokens",
+            received=str(max_length),
+            fix=f"set model.max_length = {positions(preset)}",
+        )
+    tokenizer, ends = _tokenizer(examples, preset, conversations=conversations)
+    tokenizer.save(str(out.tokenizer_file))
+    graph_tokenizer(out.tokenizer_file)  # what can not be served is refused before it is trained
+    begin, end = ends.ids(tokenizer)
+    chat = Chat(template_of(preset), tokenizer, ends.begin, ends.end) if conversations else None
+    about: dict[str, Any] = {"begin": ends.begin, "end": ends.end, "stop": [end]}
+    about |= {"framing": {"before": [begin], "before_text": "", "after_text": "", "after": []}}
+    if chat:
+        about |= {"stop": chat.end_ids(), "framing": chat.framing()._asdict()}
+        about["chat_template"] = chat.template
+    write_json(out.path / "generation.json", about)
+    info = TokensInfo(
+        kind="spans" if conversations else "one",
+        labels=[RESPONSE] if conversations else [],
+        separator="",
+        pair=False,
+        max_length=max_length,
+        overlap=None,
+        windows=1,
+        cleaning=examples.schema()["cleaning"],
+        rows={},
+        tokens={},
+        truncated={},
+        lengths={},
+        bytes={},
+    )
+    make = _Conversations(chat, max_length) if chat else _Documents(TokenIds(tokenizer), begin, end)
+    for split in SPLITS:
+        _write_split(out, examples, split, make, info)
+    write_json(out.path / "tokens.json", info)
+
+
+def _tokenizer(
+    examples: Examples, preset: Preset | Scratch, *, conversations: bool
+) -> tuple[Tokenizer, Ends]:
+    if isinstance(preset, Preset):
+        return load_causal_tokenizer(preset)
+    advance(0, None, "training a tokenizer")
+    texts = training_texts(examples, _said if conversations else None)
+    return train_gpt2_tokenizer(texts, preset.vocabulary_size), Ends(END, END)
+
+
+def _said(text: str) -> Iterator[str]:
+    """Yields what is said in a conversation."""
+    for _, content in messages_of(text):
+        yield content
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Token ids of some rows.
+
+    Attributes:
+        pieces: The ids; a row without any is left out.
+        labels: int64 [tokens] of conversations, [rows] of documents.
+        size: Bytes of what is to be written.
+        cut: Rows that were cut off or left out.
+    """
+
+    pieces: Pieces
+    labels: Any
+    size: int
+    cut: int = 0
+
+
+@dataclass(frozen=True)
+class _Documents:
+    token_ids: TokenIds
+    begin: int
+    end: int
+
+    def __call__(self, texts: pa.Array) -> _Made:
+        import pyarrow.compute as pc
+
+        found = self.token_ids.pieces(texts)
+        places = np.stack([found.starts[:-1], found.starts[1:]], 1).reshape(-1)
+        marks = np.tile([self.begin, self.end], len(texts))
+        ids = np.insert(found.ids, places, marks)
+        starts = found.starts + 2 * np.arange(len(found.starts))
+        size = pc.sum(pc.binary_length(texts)).as_py() or 0
+        return _Made(Pieces(ids, starts), np.zeros(len(texts), np.int64), size)
+
+
+@dataclass(frozen=True)
+class _Conversations:
+    chat: Chat
+    max_length: int
+
+    def __call__(self, texts: pa.Array) -> _Made:
+        rows: list[list[int]] = []
+        labels: list[list[int]] = []
+        size = cut = 0
+        for text in texts.to_pylist():
+            messages = messages_of(text)
+            spans = self.chat.spans(messages)
+            ids = [i for span in spans for i in span.ids]
+            learned = [int(span.learned) for span in spans for _ in span.ids]
+            whole = len(ids)
+            most = self.max_length + 1
+            cut += whole > most
+            ids, learned = ids[:most], learned[:most]
+            if not any(learned[1:]):
+                ids, learned = [], []
+            else:
+                said = sum(len(m.encode()) for role, m in messages if role == "assistant")
+                # Of what was cut off, as many bytes as it has of the tokens.
+                of = sum(len(span.ids) for span in spans if span.learned)
+                size += said if whole <= most else round(said * sum(learned) / of)
+            rows.append(ids)
+            labels.append(learned)
+        starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+        flat = (np.array([i for row in each for i in row], np.int64) for each in (rows, labels))
+        ids_array, label_array = flat
+        return _Made(Pieces(ids_array, starts), label_array, size, cut)
+
+
+def _write_split(
+    out: Tokens, examples: Examples, split: Split, make: Any, info: TokensInfo
+) -> None:
+    schema, total, size, cut, seen, left_out = examples.schema(), 0, 0, 0, 0, 0
+    with TokenShards(out, split) as shards:
+        for batch in examples.batches(split, [schema["text"]]):
+            step = max(1, BYTES * batch.num_rows // max(1, batch.nbytes))
+            for start in range(0, batch.num_rows, step):
+                made: _Made = make(batch.column(0)[start : start + step])
+                ids, starts = made.pieces
+                rows = np.flatnonzero(np.diff(starts))
+                each = np.arange(len(rows) + 1)
+                full = np.concatenate([starts[rows], starts[-1:]])
+                labels = (made.labels, full if len(made.labels) == len(ids) else each)
+                shards.write(
+                    records({"token_ids": (ids, full), "label": labels, "row": (seen + rows, each)})
+                )
+                seen += len(starts) - 1
+                left_out += len(starts) - 1 - len(rows)
+                total, size, cut = total + len(ids), size + made.size, cut + made.cut
+                advance(seen, schema["rows"].get(split), split)
+    if left_out:
+        warn(f"{left_out} conversations of {split} are too long for any of their responses")
+    info["rows"][split], info["tokens"][split], info["truncated"][split] = shards.rows, total, cut
+    info["bytes"][split] = size

@@ -1,0 +1,239 @@
+"""From plain text or conversations to a model that writes.
+
+textmill run CONFIG.toml
+python -m textmill.pipelines.text_generation CONFIG.toml
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Interval
+from pydantic.dataclasses import dataclass
+
+from textmill.artifact import Evaluation
+from textmill.components.cleaning import UNTOUCHED, Cleaning
+from textmill.components.evaluate_generation import evaluate_generation
+from textmill.components.ingest import ingest
+from textmill.components.sources.by_name import open_source
+from textmill.components.sources.conversations import Conversations
+from textmill.components.sources.documents import Separation
+from textmill.components.sources.source import Source
+from textmill.components.tokenize_generation import tokenize_generation
+from textmill.components.train_generation import train_generation
+from textmill.components.validate import validate
+from textmill.config import STRICT
+from textmill.errors import UserError
+from textmill.models.preset import Preset, Scratch
+from textmill.models.settings import Settings
+from textmill.pipelines.sections import Share, start
+from textmill.run import Runner
+
+
+@dataclass(frozen=True, config=STRICT)
+class Clean:
+    """`[data.clean]`: what happens to a text before anything else, in training and when served.
+
+    Attributes:
+        html: Turn entities into characters and tags into a space.
+        control: Remove control characters.
+        unicode: Normalization form, or "none".
+        whitespace: Turn runs of white space into one space, and strip.
+        lowercase: Lower-case the text.
+    """
+
+    html: bool = False
+    control: bool = True
+    unicode: Literal["NFC", "NFKC", "none"] = "NFC"
+    whitespace: bool = False
+    lowercase: bool = False
+
+
+@dataclass(frozen=True, config=STRICT)
+class Texts:
+    """`[data]`: what the model learns to write: documents, or responses.
+
+    Attributes:
+        source: A file, a glob, a folder, or `tfds:NAME`; relative to the current folder. `*.txt`
+            and `*.txt.gz` are plain text.
+        text: Column with documents.
+        prompt: Column with what is asked, instead of `text`; then `response` is a column too.
+        response: Column with what the model learns to answer.
+        messages: Column with whole conversations, instead of these: a list of {"role": …,
+            "content": …} with the roles system, user and assistant.
+        documents: What parts the documents of plain text: a "blank line", or the end of a "line".
+        where: Column -> value; only rows with these values are taken.
+        split: Split -> share of the documents.
+        split_column: Column that says train, validation or test, instead of shares.
+        test_source: A separate source for the test split.
+        encoding: Encoding of text files.
+        delimiter: Between columns; None: a comma in .csv, else a tab.
+        quote: Around fields; "": a quote is a character like any other.
+        columns: Names of the columns, for a file without a header line.
+        skip_rows_after_header: Lines to pass over below the header line.
+        data_dir: Folder of prepared TensorFlow Datasets.
+        clean: See `Clean`; documents alone are cleaned.
+    """
+
+    source: str
+    text: str = "text"
+    prompt: str | None = None
+    response: str | None = None
+    messages: str | None = None
+    documents: Separation = "blank line"
+    where: dict[str, str] = field(default_factory=dict)
+    split: dict[str, Share] = field(
+        default_factory=lambda: {"train": 0.9, "validation": 0.05, "test": 0.05}
+    )
+    split_column: str | None = None
+    test_source: str | None = None
+    encoding: str = "utf-8"
+    delimiter: str | None = None
+    quote: str = '"'
+    columns: tuple[str, ...] = ()
+    skip_rows_after_header: Annotated[int, Ge(0)] = 0
+    data_dir: str | None = None
+    clean: Clean = field(default_factory=Clean)
+
+    @property
+    def conversations(self) -> bool:
+        """Whether rows are conversations."""
+        return bool(self.messages or self.prompt or self.response)
+
+    def open(self, name: str) -> Source:
+        """Returns the source that `name` stands for, read as this section says.
+
+        Raises:
+            UserError: The columns of conversations are not those of one way to have them; or their
+                columns decide what only those of documents can.
+        """
+        found = open_source(
+            name,
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+            quote=self.quote or None,
+            columns=self.columns,
+            skip_rows_after_header=self.skip_rows_after_header,
+            data_dir=self.data_dir,
+            documents=self.documents,
+        )
+        if not self.conversations:
+            return found
+        pair = bool(self.prompt and self.response)
+        if pair == bool(self.messages) or bool(self.prompt) != bool(self.response):
+            raise UserError(
+                "data: prompt and response, or messages",
+                expected="the columns prompt and response, or the column messages",
+                received=f"prompt = {self.prompt!r}, response = {self.response!r}, "
+                f"messages = {self.messages!r}",
+                fix='write prompt = "…" and response = "…", or messages = "…"',
+            )
+        for key, given in (
+            ("where", self.where),
+            ("split_column", self.split_column),
+            ("clean", self.clean != Clean()),
+        ):
+            if given:
+                raise UserError(
+                    f"data.{key} is for documents",
+                    expected=f"conversations without {key}",
+                    received=f"data.{key}",
+                    fix=f"remove data.{key}; use data.test_source to name what is tested on",
+                )
+        return Conversations(found, self.messages or "", self.prompt or "", self.response or "")
+
+    def cleaning(self) -> Cleaning:
+        """Returns how texts are cleaned."""
+        if self.conversations:
+            return UNTOUCHED
+        return Cleaning(**dataclasses.asdict(self.clean))
+
+
+@dataclass(frozen=True, config=STRICT)
+class Writer:
+    """`[model]`: what is trained. Exactly one of `preset` and `scratch` is given.
+
+    Attributes:
+        preset: A causal language model: a KerasHub preset, `hf://…`, a local KerasHub or Hugging
+            Face folder, or a GGUF file.
+        scratch: Size of a new model of GPT-2's kind, trained with a tokenizer made from the data.
+        vocabulary_size: Entries of the new tokenizer; only with `scratch`.
+        max_length: Tokens that the model reads at a time; documents are packed into rows of them.
+        dropout: Share of activations that training drops.
+    """
+
+    preset: str | None = None
+    scratch: Literal["tiny", "mini", "small", "base"] | None = None
+    vocabulary_size: Annotated[int, Ge(300)] = 8192
+    max_length: Annotated[int, Ge(2)] = 512
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+
+    def start(self) -> Preset | Scratch:
+        """Returns where the first weights come from.
+
+        Raises:
+            UserError: Not exactly one of `preset` and `scratch` is given.
+        """
+        new = self.scratch and Scratch(
+            self.scratch, self.vocabulary_size, lowercase=False, tokenizer="bpe"
+        )
+        return start(self.preset, new or None)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Config:
+    """The whole TOML file of a text generation.
+
+    Attributes:
+        pipeline: "text_generation".
+        workspace: Folder for artifacts, cache and lineage.
+        data: See `Texts`.
+        model: See `Writer`.
+        train: See `Settings`.
+        lineage: SQLAlchemy URL of the lineage store, default SQLite in the workspace.
+    """
+
+    pipeline: str
+    workspace: str
+    data: Texts
+    model: Writer
+    train: Settings = field(default_factory=Settings)
+    lineage: str | None = None
+
+
+def text_generation(run: Runner, config: Config) -> Evaluation:
+    """Trains a causal language model; returns how well it guesses the texts of the test split."""
+    data, model = config.data, config.model
+    preset = model.start()
+    examples = run(
+        ingest,
+        data.open(data.source),
+        text="text" if data.conversations else data.text,
+        label=None,
+        split=data.split,
+        split_column=data.split_column,
+        test_source=data.open(data.test_source) if data.test_source else None,
+        where=data.where,
+        cleaning=data.cleaning(),
+    )
+    run(validate, examples, test=True)
+    tokens = run(
+        tokenize_generation,
+        examples,
+        preset=preset,
+        max_length=model.max_length,
+        conversations=data.conversations,
+    )
+    trained = run(
+        train_generation, tokens, preset=preset, dropout=model.dropout, settings=config.train
+    )
+    return run(evaluate_generation, trained, tokens, examples)
+
+
+if __name__ == "__main__":
+    from textmill.cli import main
+
+    main(["run", *sys.argv[1:]])
