@@ -37,7 +37,7 @@ def dense(store: Store, weights: Dense, activation: Activation | None = None) ->
     kind = store.precision.products
     after: dict[Activation | None, Callable[[tf.Tensor], tf.Tensor]] = {
         None: lambda x: x,
-        "gelu": _gelu,
+        "gelu": gelu,
         "gelu_new": lambda x: tf.nn.gelu(x, approximate=True),
         "relu": tf.nn.relu,
         "tanh": tf.tanh,
@@ -47,7 +47,7 @@ def dense(store: Store, weights: Dense, activation: Activation | None = None) ->
     )
 
 
-def _gelu(x: tf.Tensor) -> tf.Tensor:
+def gelu(x: tf.Tensor) -> tf.Tensor:
     """Returns GELU, in the form that servers of all ages fuse; `tf.nn.gelu` has a newer one.
 
     Source: https://arxiv.org/abs/1606.08415, section 2.

@@ -95,11 +95,16 @@ class Store:
         self._open: dict[tuple[str, tuple[int, ...]], list[Array]] = {}
         self._shelves: dict[tuple[str, tuple[int, ...]], tf.Variable] = {}
 
-    def matrix(self, value: Array) -> tuple[Place, Place | None]:
-        """Keeps the kernel of a dense layer, and the scales of its numbers if it has any."""
+    def matrix(self, value: Array, axis: int = 0) -> tuple[Place, Place | None]:
+        """Keeps the kernel of a dense layer, and the scales of its numbers if it has any.
+
+        Args:
+            value: float32 [rows, columns].
+            axis: Along which the inputs of the layer are: numbers of an output share scales.
+        """
         if self.precision.weights != "int8":
             return self._put(value, self.precision.weights), None
-        whole, scale = quantized(value, axis=0)
+        whole, scale = quantized(value, axis)
         return self._put(whole, "int8"), self._put(scale, "float32")
 
     def vector(self, value: Array) -> Place:

@@ -126,8 +126,7 @@ def write(
             lambda *texts: explain(framed(texts, once)), input_signature=specs, autograph=False
         )
     tf.saved_model.save(served, str(folder), signatures=signatures)
-    _finish(folder, tokenizer.digest, {name: form.method for name, form in wanted.items()})
-    (folder / "fingerprint.pb").unlink(missing_ok=True)
+    finish(folder, tokenizer.digest, {name: form.method for name, form in wanted.items()})
 
 
 def read(folder: Path) -> Any:
@@ -177,8 +176,14 @@ def describe(folder: Path) -> dict[str, Any]:
     }
 
 
-def _finish(folder: Path, digest: str, methods: dict[str, str]) -> None:
-    """Gives signatures their method names, and the same name to the same thing in every process."""
+def finish(folder: Path, digest: str, methods: dict[str, str]) -> None:
+    """Makes what `tf.saved_model.save` wrote the same in every process, and names the methods.
+
+    Args:
+        folder: The SavedModel.
+        digest: Of the tokenizer's tables.
+        methods: The method name of each signature.
+    """
     saved = read(folder)
     (meta,) = saved.meta_graphs
     # `tf.saved_model.save` writes the method name of predict for every signature.
@@ -218,6 +223,7 @@ def _finish(folder: Path, digest: str, methods: dict[str, str]) -> None:
         if new[name] != name:
             del objects.concrete_functions[name]
     (folder / "saved_model.pb").write_bytes(saved.SerializeToString(deterministic=True))
+    (folder / "fingerprint.pb").unlink(missing_ok=True)  # drawn at random, and loading needs none
 
 
 def _numbered(names: list[str]) -> dict[str, str]:

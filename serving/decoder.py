@@ -1,0 +1,314 @@
+"""A causal decoder as a graph that serves: tokens in, logits out, what was read kept in caches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from textmill.decoder_weights import DecoderBlock, DecoderWeights
+from textmill.serving.decoder_layers import activation, linear, norm, product
+from textmill.serving.precision import FLOAT32, Precision, Reading, Store
+from textmill.serving.quantization import dequantized
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import tensorflow as tf
+
+    from textmill.decoder_weights import Array
+
+    Layer = Callable[[tf.Tensor], tf.Tensor]
+    Caches = list[tf.Tensor]
+    Angles = tuple[tf.Tensor, tf.Tensor] | None  # cosines and sines of places
+
+HIDDEN = -1e9  # added to the attention of what a token may not see
+EXACT = 64  # of the likeliest tokens, whose logits are computed anew where others are rounded
+
+
+class Read(NamedTuple):
+    """The tokens that are read at once, and where they stand.
+
+    A row's tokens stand one behind the other from place 0; its cache has a slot for each place.
+
+    Attributes:
+        places: int32 [tokens], of each its place in its row.
+        slots: int32 [tokens], the slot among those of all rows, [rows, slots] counted through.
+        spread: int32 [rows, time], which token is read at a time; of a row that has fewer some
+            other.
+        joined: int32 [tokens], which of [rows, time] a token is.
+        hidden: float32, 0 where a token may look, else `HIDDEN`: [1, 1, time, slots], or where
+            `single` [rows, 1, slots, 1].
+        count: int32 [3], rows, time and slots.
+        single: Whether `time` is 1, and token i is of row i.
+    """
+
+    places: tf.Tensor
+    slots: tf.Tensor
+    spread: tf.Tensor
+    joined: tf.Tensor
+    hidden: tf.Tensor
+    count: tf.Tensor
+    single: bool
+
+
+class Decoder:
+    """From token ids to logits of the next token.
+
+    Args:
+        weights: Of the trained model.
+        precision: In what numbers they are kept and multiplied; attention is float32 always.
+
+    Attributes:
+        variables: The weights, each once.
+        longest: Tokens that a row may have.
+    """
+
+    def __init__(self, weights: DecoderWeights, precision: Precision = FLOAT32) -> None:
+        self.longest, self.key_heads, self.turns = weights.longest, weights.key_heads, weights.turns
+        self.store = store = Store(precision)
+        self.tokens = _Table(store, weights.tokens)
+        self.positions = None if weights.positions is None else _Table(store, weights.positions)
+        self.blocks = [_Block(store, each, weights) for each in weights.blocks]
+        self.size = self.blocks[0].size
+        self.norm = norm(store, weights.norm, weights.epsilon)
+        self.last = self.tokens if weights.logits is None else _Table(store, weights.logits.T)
+        store.close()
+        self.variables = store.variables
+
+    def network(self) -> Network:
+        """Returns the decoder for the graph where this is called.
+
+        Weights are made ready for products here; a loop that decodes goes around what comes back.
+        """
+        return Network(self)
+
+
+class Network:
+    """A decoder, its weights tensors of one graph.
+
+    A block adds the keys and values of what it reads to its cache, float32 [2 * rows * heads *
+    slots, size], so that what was read once is not read again.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        read = decoder.store.read()
+        self._decoder = decoder
+        self._kind = decoder.store.precision.products
+        self._tokens = decoder.tokens.look_up(read)
+        self._positions = decoder.positions and decoder.positions.look_up(read)
+        self._blocks = [each.layer(read) for each in decoder.blocks]
+        self._norm = decoder.norm(read)
+        self._exact, self._kernel = decoder.last.look_up(read), decoder.last.kernel(read)
+
+    def caches(self, rows: tf.Tensor, slots: tf.Tensor) -> Caches:
+        """Returns empty caches for rows of at most so many tokens."""
+        import tensorflow as tf
+
+        shape = tf.stack([2 * rows * self._decoder.key_heads * slots, self._decoder.size])
+        return [tf.zeros(shape) for _ in self._blocks]
+
+    def __call__(
+        self, token_ids: tf.Tensor, read: Read, caches: Caches
+    ) -> tuple[tf.Tensor, Caches]:
+        """Returns what the last block makes of tokens, and the caches with them.
+
+        Args:
+            token_ids: int32 [tokens].
+            read: Where they are.
+            caches: Of what was read before.
+
+        Returns:
+            float32 [tokens, width], normalized, and a cache for each block.
+        """
+        import tensorflow as tf
+
+        x = self._tokens(token_ids)
+        if self._positions is not None:
+            x += self._positions(read.places)
+        angles = None
+        if self._decoder.turns is not None:
+            turned = tf.cast(read.places, tf.float32)[:, None, None] * self._decoder.turns
+            cos, sin = tf.cos(turned), tf.sin(turned)
+            angles = tf.concat([cos, cos], -1), tf.concat([-sin, sin], -1)
+        kept: Caches = []
+        for block, cache in zip(self._blocks, caches, strict=True):
+            x, new = block(x, read, cache, angles)
+            kept.append(new)
+        return self._norm(x), kept
+
+    def logits(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns the logits of the token behind each, float32 [tokens, vocabulary].
+
+        Those of the likeliest tokens are exact to float32 in any precision of products: rounded to
+        bfloat16, some would be equal.
+        """
+        import tensorflow as tf
+
+        if self._kind == "float32":
+            return tf.matmul(x, self._kernel, transpose_b=True)
+        found = tf.cast(product(tf.cast(x, self._kind), self._kernel), tf.float32)
+        _, best = tf.math.top_k(found, min(EXACT, found.shape[-1]))
+        rows = tf.reshape(self._exact(tf.reshape(best, [-1])), [-1, best.shape[-1], x.shape[-1]])
+        exact = tf.linalg.matvec(rows, x)
+        row = tf.broadcast_to(tf.range(tf.shape(best)[0])[:, None], tf.shape(best))
+        return tf.tensor_scatter_nd_update(found, tf.stack([row, best], -1), exact)
+
+
+class _Table:
+    """Embeddings, or the kernel of the last layer: [tokens, width]."""
+
+    def __init__(self, store: Store, value: Array) -> None:
+        self._kept, self._kind = store.matrix(value, axis=1), store.precision.products
+        self._width = value.shape[1]
+
+    def look_up(self, read: Reading) -> Layer:
+        """Returns what gives the lines of ids, float32 [ids, width]."""
+        import tensorflow as tf
+
+        place, scales = self._kept
+        whole = read.vector(place)
+        if scales is None:
+            return lambda ids: tf.cast(tf.gather(whole, ids), tf.float32)
+        scale = read.vector(scales)
+        return lambda ids: dequantized(tf.gather(whole, ids), tf.gather(scale, ids), self._width)
+
+    def kernel(self, read: Reading) -> tf.Tensor:
+        """Returns all lines, ready for a product."""
+        return read.matrix(self._kept)
+
+
+class _Block:
+    def __init__(self, store: Store, block: DecoderBlock, weights: DecoderWeights) -> None:
+        self.heads, self.key_heads = weights.heads, weights.key_heads
+        self.size = block.project.kernel.shape[1] // (self.heads + 2 * self.key_heads)
+        self.parts = (
+            norm(store, block.attend_norm, weights.epsilon),
+            linear(store, block.project),
+            linear(store, block.attend),
+            norm(store, block.feed_norm, weights.epsilon),
+            linear(store, block.widen),
+            linear(store, block.narrow),
+        )
+        self.activate = activation(weights.activation, gated=weights.gated)
+
+    def layer(
+        self, reading: Reading
+    ) -> Callable[[tf.Tensor, Read, tf.Tensor, Angles], tuple[tf.Tensor, tf.Tensor]]:
+        """Returns what makes of tokens, float32 [tokens, width], the next, and fills the cache."""
+        import tensorflow as tf
+
+        attend_norm, project, attend, feed_norm, widen, narrow = (p(reading) for p in self.parts)
+        turning = self.heads + self.key_heads
+        shape = [-1, turning + self.key_heads, self.size]
+
+        def block(
+            x: tf.Tensor, read: Read, cache: tf.Tensor, angles: Angles
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            parts = tf.reshape(project(attend_norm(x)), shape)
+            turned, value = parts[:, :turning], parts[:, turning:]
+            if angles is not None:
+                turned = _turned(turned, angles)
+            query, key = turned[:, : self.heads], turned[:, self.heads :]
+            cache = self._written(cache, key, value, read)
+            x += attend(self._found(query, cache, read))
+            return x + narrow(self.activate(widen(feed_norm(x)))), cache
+
+        return block
+
+    def _written(self, cache: tf.Tensor, key: tf.Tensor, value: tf.Tensor, read: Read) -> tf.Tensor:
+        """Returns the cache with the keys and values of tokens in their slots."""
+        import tensorflow as tf
+
+        rows, _, slots = tf.unstack(read.count)
+        # A line of the cache is a slot of a head of a row, of the keys or of the values.
+        row, slot = read.slots // slots, read.slots % slots
+        head = tf.range(self.key_heads)
+        first = (row[:, None] * self.key_heads + head) * slots + slot[:, None]
+        lines = tf.stack([first, first + rows * self.key_heads * slots])
+        new = tf.stack([key, value])
+        return tf.tensor_scatter_nd_update(
+            cache, tf.reshape(lines, [-1, 1]), tf.reshape(new, [-1, self.size])
+        )
+
+    def _found(self, query: tf.Tensor, cache: tf.Tensor, read: Read) -> tf.Tensor:
+        """Returns what tokens attended to, [tokens, heads * size]."""
+        import tensorflow as tf
+
+        rows, time, slots = tf.unstack(read.count)
+        both = tf.reshape(cache, tf.stack([2, rows, self.key_heads, slots, self.size]))
+        group = self.heads // self.key_heads
+        inner = [self.key_heads, group, self.size]
+        query *= self.size**-0.5
+        if read.single:
+            # Keys come first, so that none has to be turned round; and the softmax is parted, for
+            # as one operation it wakes threads, which takes longer than this does.
+            query = tf.reshape(query, [-1, *inner])
+            scores = tf.matmul(both[0], query, transpose_b=True)
+            scores = scores + read.hidden
+            shares = tf.exp(scores - tf.reduce_max(scores, -2, keepdims=True))
+            shares /= tf.reduce_sum(shares, -2, keepdims=True)
+            found = tf.matmul(shares, both[1], transpose_a=True)
+            return tf.reshape(found, [-1, self.heads * self.size])
+        query = tf.reshape(tf.gather(query, read.spread), tf.stack([rows, time, *inner]))
+        query = tf.transpose(query, [0, 2, 3, 1, 4])
+        query = tf.reshape(query, tf.stack([rows, self.key_heads, group * time, self.size]))
+        scores = tf.matmul(query, both[0], transpose_b=True)
+        hidden = tf.tile(read.hidden, [1, 1, group, 1])
+        shares = tf.nn.softmax(scores + hidden)
+        found = tf.matmul(shares, both[1])
+        found = tf.reshape(found, tf.stack([rows, self.key_heads, group, time, self.size]))
+        found = tf.reshape(tf.transpose(found, [0, 3, 1, 2, 4]), [-1, self.heads * self.size])
+        return tf.gather(found, read.joined)
+
+
+def _turned(x: tf.Tensor, angles: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+    """Turns pairs of numbers: [tokens, heads, size] to the same.
+
+    Args:
+        x: Of pairs i and i + size / 2.
+        angles: Cosines, and sines that are negative in the first half, [tokens, 1, size].
+    """
+    import tensorflow as tf
+
+    cos, sin = angles
+    left, right = tf.split(x, 2, -1)
+    return x * cos + tf.concat([right, left], -1) * sin
+
+
+def prompt(token_ids: tf.Tensor, lengths: tf.Tensor, slots: tf.Tensor) -> tuple[tf.Tensor, Read]:
+    """Returns the tokens of prompts, and where they are, for a decoder to read.
+
+    Args:
+        token_ids: int32 [rows, time], each row padded behind its end.
+        lengths: int32 [rows], its tokens, one at least.
+        slots: Tokens that a row has room for.
+    """
+    import tensorflow as tf
+
+    rows, time = tf.shape(token_ids)[0], tf.shape(token_ids)[1]
+    held = tf.sequence_mask(lengths, time)
+    joined = tf.cast(tf.where(tf.reshape(held, [-1]))[:, 0], tf.int32)
+    row, place = joined // time, joined % time
+    firsts = tf.cumsum(lengths, exclusive=True)
+    spread = tf.minimum(firsts[:, None] + tf.range(time), tf.size(joined) - 1)
+    visible = tf.range(slots)[None, :] <= tf.range(time)[:, None]
+    hidden = tf.where(visible, 0.0, HIDDEN)[None, None]
+    count = tf.stack([rows, time, slots])
+    return (
+        tf.gather(tf.reshape(token_ids, [-1]), joined),
+        Read(place, row * slots + place, spread, joined, hidden, count, single=False),
+    )
+
+
+def following(places: tf.Tensor, slots: tf.Tensor) -> Read:
+    """Returns where the next token of each row is.
+
+    Args:
+        places: int32 [rows], its place.
+        slots: Tokens that a row has room for.
+    """
+    import tensorflow as tf
+
+    row = tf.range(tf.size(places))
+    hidden = tf.where(tf.range(slots)[None] <= places[:, None], 0.0, HIDDEN)[:, None, :, None]
+    count = tf.stack([tf.size(places), 1, slots])
+    return Read(places, row * slots + places, row[:, None], row, hidden, count, single=True)

@@ -1,0 +1,185 @@
+"""What a served decoder writes: the tokens of transformers, each row on its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import generating_models
+from generating_models import KINDS, LONGEST, NEW, VOCABULARY, WARPS, WAYS
+from textmill.models.decoder_serving_weights import decoder_serving_weights
+from textmill.serving.decoder import Decoder
+from textmill.serving.generation import Endings, cut, generate, room
+from textmill.serving.generator import Defaults
+from textmill.serving.precision import PRECISIONS, Name
+from textmill.serving.sampling import Wishes, drawn, draws
+from textmill.serving.scoring import score
+
+ROWS = generating_models.prompts()
+END = 7
+ENDINGS = Endings((END,))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generating_models.make(tmp_path_factory.mktemp("generating"))
+
+
+def decoder(folder: Path, precision: Name = "float32") -> Decoder:
+    import keras_hub
+
+    backbone = keras_hub.models.Backbone.from_preset(str(folder))
+    weights = decoder_serving_weights(backbone, longest=LONGEST)
+    return Decoder(weights, PRECISIONS[precision])
+
+
+@pytest.fixture(scope="module")
+def llama(made: Path) -> Decoder:
+    return decoder(made / "llama")
+
+
+def wishes(rows: int, **numbers: Any) -> Wishes:
+    """Returns the same wishes for each row; a list has a number a row."""
+    every = {**Defaults(max_new_tokens=NEW)._asdict(), **numbers}
+    kinds = {name: type(value) for name, value in Defaults()._asdict().items()}
+    types = {float: tf.float32, int: tf.int32}
+    made = {name: tf.constant(value, types[kinds[name]]) for name, value in every.items()}
+    return Wishes(**{name: tf.broadcast_to(value, [rows]) for name, value in made.items()})
+
+
+def written(
+    decoder: Decoder, rows: list[list[int]], endings: Endings = ENDINGS, **numbers: Any
+) -> tuple[list[list[int]], list[int]]:
+    """Returns the new tokens of each prompt, and how many were drawn."""
+    ragged = tf.ragged.constant(rows, tf.int32, ragged_rank=1, row_splits_dtype=tf.int64)
+    traced = tf.function(
+        lambda rows, wishes: generate(decoder, rows, wishes, endings), autograph=False
+    )
+    found, count = traced(ragged, wishes(len(rows), **numbers))
+    return found.to_list(), count.numpy().tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_greedy_tokens_are_those_of_transformers(made: Path, kind: str) -> None:
+    golden = json.loads((made / kind / "generated.json").read_text())
+    model = decoder(made / kind)
+    end = golden["end"]
+    for way, how in WAYS.items():
+        found, count = written(model, ROWS, Endings((end,)), **how)
+        wanted = golden[way]
+        assert found == [[i for i in row if i != end] for row in wanted]
+        assert count == list(map(len, wanted))
+    assert golden["greedy"] != golden["late"] != golden["penalty"]
+
+
+def test_a_drawn_row_is_the_same_in_any_batch(llama: Decoder) -> None:
+    numbers: dict[str, list[Any]] = {
+        "temperature": [1.0, 0.0, 1.5, 0.8, 1.0],
+        "top_k": [0, 0, 20, 0, 3],
+        "top_p": [1.0, 1.0, 0.9, 0.7, 1.0],
+        "repetition_penalty": [1.0, 1.2, 1.0, 1.1, 1.0],
+        "max_new_tokens": [4, 30, 12, 0, 20],
+        "seed": [1, 2, 3, 4, 5],
+    }
+    together, counts = written(llama, ROWS, **numbers)
+    assert together[3] == []
+    assert counts[3] == 0
+    for i, row in enumerate(ROWS):
+        alone = {name: values[i] for name, values in numbers.items()}
+        assert written(llama, [row], **alone) == ([together[i]], [counts[i]])
+
+
+def test_a_seed_says_what_is_drawn(llama: Decoder) -> None:
+    rows = [ROWS[0]] * 4
+    found, _ = written(llama, rows, temperature=2.0, seed=[3, 3, 4, -1])
+    again, _ = written(llama, rows, temperature=2.0, seed=[3, 3, 4, -1])
+    assert found[0] == found[1] == again[0] != found[2]
+    assert found[3] != again[3]
+
+
+def test_tokens_are_drawn_as_often_as_transformers_would(made: Path) -> None:
+    wanted = np.array(json.loads((made / "warped.json").read_text()))
+    logits, count = tf.constant(generating_models.logits()), 2000
+    heat, k, p = zip(*WARPS, strict=True)
+    given = wishes(len(WARPS), temperature=list(heat), top_k=list(k), top_p=list(p))
+    draw = tf.function(lambda chance: drawn(logits, given, tf.fill([len(WARPS)], chance)))
+    found = np.stack([draw(tf.constant((i + 0.5) / count)).numpy() for i in range(count)], 1)
+    for row, tokens in enumerate(found):
+        # Evenly spaced chances hit each token as often as its share says, but for its ends.
+        shares = np.bincount(tokens, minlength=logits.shape[1]) / count
+        np.testing.assert_allclose(shares, wanted[row], atol=1.01 / count)
+
+
+def test_chances_are_even_and_of_each_row_its_own() -> None:
+    found = draws(tf.constant([1, 2, 1, -1]), 5000).numpy()
+    np.testing.assert_array_equal(found[0], found[2])
+    assert abs(np.corrcoef(found[[0, 1, 3]]) - np.eye(3)).max() < 0.06
+    for row in found:
+        counts, _ = np.histogram(row, 10, (0, 1))
+        assert ((counts - 500) ** 2 / 500).sum() < 27.9  # chi-square of 9, one in a thousand
+
+
+def test_a_string_ends_a_text_though_it_lies_across_tokens(llama: Decoder) -> None:
+    letters = [bytes([97 + i % 26]) for i in range(VOCABULARY)]
+    whole, _ = written(llama, ROWS)
+    texts = [b"".join(letters[i] for i in row).decode() for row in whole]
+    stop = texts[2][4:7]
+    endings = Endings((END,), (stop, "."), letters)
+    found, counts = written(llama, ROWS, endings)
+    for row, text, count in zip(found, texts, counts, strict=True):
+        place = text.find(stop)
+        if place >= 0:
+            assert count == place + len(stop)
+            assert b"".join(letters[i] for i in row).decode() == text[:count]
+        else:
+            assert row == whole[found.index(row)]
+    made = cut(tf.constant([*texts, f"a.{stop}", "é."]), endings).numpy()
+    assert [m.decode() for m in made] == [t.split(stop)[0] for t in texts] + ["a", "é"]
+
+
+def test_of_a_long_prompt_the_end_is_read(llama: Decoder) -> None:
+    long = [i % 100 + 10 for i in range(200)]
+    held = room(tf.ragged.constant([long, [5]]), tf.constant([10, 500]), LONGEST)
+    assert held.lengths.numpy().tolist() == [54, 1]
+    assert held.most.numpy().tolist() == [10, 63]
+    assert held.token_ids.numpy()[0].tolist() == long[-54:]
+    assert written(llama, [long], max_new_tokens=10) == written(
+        llama, [long[-54:]], max_new_tokens=10
+    )
+    # Half of a row is left to the prompt, whatever is wished for.
+    _, counts = written(llama, [long], max_new_tokens=60, min_new_tokens=60)
+    assert counts == [32]
+
+
+def test_continuations_are_as_likely_as_step_by_step(llama: Decoder) -> None:
+    from textmill.serving.decoder import prompt
+
+    after = [[4, 9], [11], [], [50, 51, 52], [6] * 70]
+    found, count = score(llama, tf.ragged.constant(ROWS), tf.ragged.constant(after, tf.int32))
+    assert count.numpy().tolist() == [2, 1, 0, 3, 63]
+    for row, more, likely in zip(ROWS, after, found.numpy(), strict=True):
+        whole = (row + more)[-LONGEST:]
+        network = llama.network()
+        slots = tf.constant(len(whole))
+        flat, read = prompt(tf.constant([whole]), slots[None], slots)
+        logits = network.logits(network(flat, read, network.caches(tf.constant(1), slots))[0])
+        shares = tf.nn.log_softmax(logits).numpy()
+        first = len(whole) - min(len(more), len(whole) - 1)
+        wanted = sum(shares[i - 1, whole[i]] for i in range(first, len(whole)))
+        np.testing.assert_allclose(likely, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16_weights", "bfloat16", "int8_weights"])
+def test_fewer_bits_change_little(made: Path, llama: Decoder, precision: Name) -> None:
+    fewer = decoder(made / "llama", precision)
+    after = tf.ragged.constant([[4, 9, 8, 60]] * len(ROWS), tf.int32)
+    exact, _ = score(llama, tf.ragged.constant(ROWS), after)
+    near, _ = score(fewer, tf.ragged.constant(ROWS), after)
+    np.testing.assert_allclose(near, exact, rtol=0.05, atol=0.3)
+    assert abs(near - exact).numpy().max() > 1e-5
+    assert written(fewer, ROWS)[0] == [written(fewer, [row])[0][0] for row in ROWS]
