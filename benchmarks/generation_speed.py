@@ -38,13 +38,14 @@ def export(checkpoint: Path, folder: Path, precisions: list[str]) -> list[str]:
     from tokenizers import Tokenizer
 
     from textmill.models.decoder_serving_weights import decoder_serving_weights
+    from textmill.prompt_frame import PromptFrame
     from textmill.serving.decoder import Decoder
     from textmill.serving.detokenizer import Detokenizer
     from textmill.serving.generation import Endings
     from textmill.serving.generator import write_generator
     from textmill.serving.graph_tokenizer import graph_tokenizer
     from textmill.serving.precision import PRECISIONS, precision_named
-    from textmill.serving.prompts import PromptRules, Prompts, special_tokens
+    from textmill.serving.prompts import Prompts
 
     config = json.loads((checkpoint / "config.json").read_text())
     keras.config.set_floatx("float32")
@@ -55,11 +56,10 @@ def export(checkpoint: Path, folder: Path, precisions: list[str]) -> list[str]:
     end = config["eos_token_id"]
     for name in precisions:
         decoder = Decoder(weights, PRECISIONS[precision_named(name)])
-        rules = PromptRules(special_tokens(file), (), end)
         write_generator(
             folder / name,
             decoder=decoder,
-            prompts=Prompts(graph_tokenizer(file), rules),
+            prompts=Prompts(graph_tokenizer(file), PromptFrame([], "", "", []), start=end),
             detokenizer=Detokenizer(file),
             endings=Endings((end,)),
         )

@@ -13,6 +13,7 @@ from textmill.artifact import read_json
 from textmill.errors import UserError
 from textmill.models.causal_tokenizer import id_of
 from textmill.models.preset import Preset, Scratch
+from textmill.prompt_frame import PromptFrame
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -44,19 +45,6 @@ class Span(NamedTuple):
 
     ids: list[int]
     learned: bool
-
-
-class Framing(NamedTuple):
-    """What stands around a prompt, so that the next tokens are a response to it.
-
-    The tokens that a model reads are `before`, those of `before_text` + prompt + `after_text`, and
-    `after`.
-    """
-
-    before: list[int]
-    before_text: str
-    after_text: str
-    after: list[int]
 
 
 @dataclass
@@ -101,7 +89,7 @@ class Chat:
             self._known[shape] = self._parts(shape)
         return [Span(self._ids(text, contents), learned) for text, learned in self._known[shape]]
 
-    def framing(self) -> Framing:
+    def framing(self) -> PromptFrame:
         """Returns what stands around the prompt of a user, where a conversation begins with it.
 
         Raises:
@@ -115,7 +103,7 @@ class Chat:
         left, right = whole[: found[0].start()], whole[found[0].end() :]
         ends = [0, *(m.end() for m in self._special.finditer(left))]
         begins = [*(m.start() for m in self._special.finditer(right)), len(right)]
-        return Framing(
+        return PromptFrame(
             self._ids(left[: ends[-1]], []),
             left[ends[-1] :],
             right[: begins[0]],

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from textmill.prompt_frame import PromptFrame
 from textmill.serving.graph_tokenizer import GraphTokenizer
 from textmill.serving.tokenizer_rules import inexact, read_spec
 
@@ -16,22 +17,8 @@ if TYPE_CHECKING:
 PART = b"\xff"  # a byte that UTF-8 has nowhere
 
 
-class PromptRules(NamedTuple):
-    """What is a token of its own in a prompt, and what stands before it.
-
-    Attributes:
-        special: Text of a prompt that becomes one token, such as <|im_start|>, and its id.
-        begin: Ids in front of each prompt that does not begin with them.
-        start: The id that an empty prompt consists of, where `begin` is empty.
-    """
-
-    special: Mapping[str, int]
-    begin: tuple[int, ...]
-    start: int
-
-
 def special_tokens(tokenizer_file: Path) -> dict[str, int]:
-    """Returns the special tokens of a `tokenizer.json` and their ids, for `PromptRules`.
+    """Returns the special tokens of a `tokenizer.json` and their ids.
 
     Raises:
         UserError: One of them takes spaces around it along, or must be a word of its own.
@@ -50,15 +37,28 @@ class Prompts:
     """Turns prompts into token ids inside a TensorFlow graph.
 
     Args:
-        tokenizer: Of what lies between special tokens.
-        rules: What is special.
+        tokenizer: Of texts.
+        frame: What stands around a prompt.
+        start: The id that a prompt without any consists of.
+        special: Text that becomes one token where a whole conversation is given, such as
+            <|im_start|>, and its id.
+        clean: What happens to a prompt first, string [batch] to the same.
     """
 
-    def __init__(self, tokenizer: GraphTokenizer, rules: PromptRules) -> None:
-        self.tokenizer, self._rules = tokenizer, rules
+    def __init__(
+        self,
+        tokenizer: GraphTokenizer,
+        frame: PromptFrame,
+        *,
+        start: int,
+        special: Mapping[str, int] | None = None,
+        clean: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    ) -> None:
+        self.tokenizer, self.frame, self._start = tokenizer, frame, start
+        self._special, self._clean = dict(special or {}), clean or (lambda text: text)
 
     def __call__(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """Returns the ids of each prompt, one at least.
+        """Returns the ids of each prompt in its frame, one at least; no text is a special token.
 
         Args:
             text: string [batch]; what is not UTF-8 in it is read as U+FFFD.
@@ -68,38 +68,57 @@ class Prompts:
         """
         import tensorflow as tf
 
-        begin, rows = self._rules.begin, tf.size(text, out_type=tf.int64)
-        found = self.inside(text)
-        if begin:
-            first = found[:, : len(begin)].to_tensor(-1, shape=[None, len(begin)])
-            there = tf.reduce_all(first == tf.constant(begin, tf.int32), 1)
-        else:
-            there = found.row_lengths() > 0
-        front = tf.constant(begin or (self._rules.start,), tf.int32)
-        counts = tf.where(there, tf.zeros([rows], tf.int64), tf.size(front, tf.int64))
-        absent = rows - tf.reduce_sum(tf.cast(there, tf.int64))
-        fronts = tf.RaggedTensor.from_row_lengths(tf.tile(front, [absent]), counts, validate=False)
-        return tf.concat([fronts, found], 1)
+        text = self._clean(text)
+        if self.frame.before_text or self.frame.after_text:
+            text = tf.strings.join([self.frame.before_text, text, self.frame.after_text])
+        rows = tf.shape(text)[0]
 
-    def inside(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """Returns the ids of each text and nothing else, int32 [batch, (tokens)]."""
+        def around(ids: list[int]) -> tf.RaggedTensor:
+            every = tf.tile(tf.constant([ids], tf.int32), [rows, 1])
+            return tf.RaggedTensor.from_tensor(every, row_splits_dtype=tf.int64)
+
+        before, after = around(self.frame.before), around(self.frame.after)
+        return self._started(tf.concat([before, self.inside(text), after], 1))
+
+    def conversation(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the ids of texts that are all that a model reads, special tokens among them.
+
+        Args:
+            text: string [batch], as a chat template makes them.
+
+        Returns:
+            int32 [batch, (tokens)], one at least in each.
+        """
         import tensorflow as tf
 
-        if not self._rules.special:
-            return self.tokenizer.pieces(text)
+        if not self._special:
+            return self._started(self.inside(text))
         # Of two that begin alike, the library takes the longer one.
-        names = sorted(self._rules.special, key=lambda name: (-len(name), name))
+        names = sorted(self._special, key=lambda name: (-len(name), name))
         pattern = "|".join(map(re.escape, names))
         whole = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
         marked = tf.strings.regex_replace(whole, f"({pattern})", PART + rb"\1" + PART)
         # Texts and special tokens take turns.
         parts = tf.strings.split(marked, PART)
-        special = tf.constant([self._rules.special[name] for name in names], tf.int32)
+        special = tf.constant([self._special[name] for name in names], tf.int32)
         which = tf.cast(parts.flat_values[:, None] == tf.constant(names), tf.int32)
         turn = tf.cast(tf.ragged.range(parts.row_lengths()).flat_values % 2 == 1, tf.bool)
         found = tf.gather(special, tf.argmax(which, 1))
         ids = tf.RaggedTensor.from_row_lengths(
             tf.boolean_mask(found, turn), tf.cast(turn, tf.int64), validate=False
         )
-        between = self.tokenizer.pieces(tf.where(turn, "", parts.flat_values))
-        return parts.with_flat_values(tf.concat([between, ids], 1)).merge_dims(1, 2)
+        between = self.inside(tf.where(turn, "", parts.flat_values))
+        joined = parts.with_flat_values(tf.concat([between, ids], 1)).merge_dims(1, 2)
+        return self._started(joined)
+
+    def inside(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the ids of each text and nothing else, int32 [batch, (tokens)]."""
+        return self.tokenizer.pieces(text)
+
+    def _started(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Returns prompts of which those without a token have the first."""
+        import tensorflow as tf
+
+        empty = tf.cast(ids.row_lengths() == 0, tf.int64)
+        first = tf.fill([tf.reduce_sum(empty)], self._start)
+        return tf.concat([tf.RaggedTensor.from_row_lengths(first, empty, validate=False), ids], 1)
