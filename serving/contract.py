@@ -15,12 +15,12 @@ from textmill.artifact import read_manifest, versions
 from textmill.errors import UserError
 from textmill.serving import graph_rules, operation_rules, savedmodel
 from textmill.serving.budget import Budget, latency_row, memory_row
-from textmill.serving.heads import forms
 from textmill.serving.questions import RULES, Subject
 from textmill.serving.rows import Row, judge
 from textmill.serving.running_rules import answers
 from textmill.serving.savedmodel import TAG
 from textmill.serving.servers import read_release
+from textmill.serving.signatures import signatures_of
 
 SPARE = 1.05  # a checkpoint may be this much larger than its parameters
 
@@ -86,12 +86,7 @@ def check_contract(
         judge("meta graph", broken, f"one, tagged {TAG}", "save one meta graph with the tag serve")
     )
     manifest = read_manifest(folder)
-    # What is not ours is taken for a classifier.
-    wanted = forms(
-        manifest.get("kind", "one"),
-        pair=manifest.get("pair", False),
-        more=manifest.get("more_signatures", ()),
-    )
+    wanted = signatures_of(manifest)
     if not metas:
         rest = ("valid signatures", *(f"signature {name}" for name in wanted), *REST)
         why = "there is no graph to look at"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,8 +38,11 @@ class Defaults(NamedTuple):
 GREEDY = Defaults()
 
 
-def generator_forms() -> dict[str, Form]:
+def generator_forms(more: Collection[str] = ()) -> dict[str, Form]:
     """Returns the signatures of a model that generates text.
+
+    Args:
+        more: Which it has beyond those that every model has.
 
     Example:
         >>> list(generator_forms())

@@ -69,6 +69,12 @@ def fits(info: Any, wanted: str) -> bool:
     )
 
 
+def gives(meta: Any, name: str, form: Form) -> bool:
+    """Says whether a signature that is there has the outputs that it should."""
+    outputs = meta.signature_def[name].outputs
+    return all(fits(outputs.get(key), shape) for key, shape in form.outputs.items())
+
+
 def _signatures(meta: Any) -> list[tuple[str, Any]]:
     """Returns the signatures that a client may ask for; not __saved_model_init_op."""
     return [(n, found) for n, found in sorted(meta.signature_def.items()) if n[:2] != "__"]
@@ -153,7 +159,7 @@ def batch(meta: Any) -> Row:
 
 
 def raw_text(meta: Any) -> Row:
-    """Judges whether all that a client sends is text, unless it asks for `tokens`."""
+    """Judges whether all that a client must send is text, unless it asks for `tokens`."""
     from tensorflow.dtypes import string
 
     numeric = [
@@ -161,7 +167,7 @@ def raw_text(meta: Any) -> Row:
         for name, found in _signatures(meta)
         if name != TOKENS
         for key, info in sorted(found.inputs.items())
-        if info.dtype != string.as_datatype_enum
+        if info.dtype != string.as_datatype_enum and key not in found.defaults
     ]
     return judge(
         "raw text",

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textmill.artifact import LabelKind
-from textmill.serving.graph_rules import fits
-from textmill.serving.heads import PREDICT, TOKENS, Form
-from textmill.serving.savedmodel import PAIR, TEXT
-from textmill.serving.warmup_rules import WARM, Warmup, read
+from textmill.serving.heads import Form
+from textmill.serving.warmup_rules import WARM, Warmup
 
 TOLERANCE = 1e-5  # of scores, where the manifest says no other
 SAMPLES = ["A good film.", "", "Überraschend 好看 🎬, and much longer than the others are. " * 4]
@@ -47,6 +45,12 @@ class Subject(NamedTuple):
         return kind
 
     @property
+    def golden(self) -> list[dict[str, Any]]:
+        """Its golden rows; [] for a model of somebody else's."""
+        golden: list[dict[str, Any]] = self.manifest.get("golden", [])
+        return golden
+
+    @property
     def tolerance(self) -> float:
         """By how much two scores may differ that are taken as equal."""
         return float(self.manifest.get("tolerance", TOLERANCE))
@@ -61,6 +65,7 @@ class Questions(NamedTuple):
         texts: The golden rows without their answers; of somebody else's model a few samples.
         requests: For each rule the requests that it needs, as `session` takes them.
         warmup: The warmup requests, which are asked as well.
+        by_chance: Signatures that may answer otherwise the next time.
     """
 
     usable: list[str]
@@ -68,6 +73,7 @@ class Questions(NamedTuple):
     texts: list[dict[str, str]]
     requests: dict[str, list[dict[str, Any]]]
     warmup: Warmup
+    by_chance: tuple[str, ...] = ()
 
     def job(self, subject: Subject) -> dict[str, Any]:
         """Returns all requests, and what to measure, as `session` takes them."""
@@ -84,68 +90,3 @@ class Questions(NamedTuple):
         """Returns the answers to `job` for each rule."""
         rest = iter(said)
         return {rule: list(islice(rest, len(some))) for rule, some in self.requests.items()}
-
-
-def questions_for(subject: Subject) -> Questions:
-    """Returns what a model is asked: of what a rule can't ask, nothing."""
-    manifest, meta, wanted = subject.manifest, subject.meta, subject.wanted
-    inputs = (TEXT, PAIR) if manifest.get("pair", False) else (TEXT,)
-    golden = [{key: row[key] for key in inputs} for row in manifest.get("golden", [])]
-    texts = golden or [dict.fromkeys(inputs, sample) for sample in SAMPLES]
-    usable = [name for name in wanted if name in meta.signature_def and _takes(meta, name, wanted)]
-    answering = [name for name in usable if _gives(meta, name, wanted)]
-    batch = texts[:: max(1, len(texts) // 8)]  # short, long and strange, some of each
-    warmup = read(subject.folder, meta)
-    requests: dict[str, list[dict[str, Any]]] = {
-        EACH: [
-            {"signature": name, "rows": rows, "examples": wanted[name].method != PREDICT}
-            for name in usable
-            for rows in ([], texts)
-        ],
-        ALONE: [],
-        EQUAL: [],
-        WARM: warmup.requests,
-    }
-    if DEFAULT in answering:
-        requests[ALONE] = [
-            {"signature": DEFAULT, "rows": rows} for rows in (batch, *([row] for row in batch))
-        ]
-        requests[EQUAL] = _token_rows(subject)
-    return Questions(usable, answering, texts, requests, warmup)
-
-
-def _takes(meta: Any, name: str, wanted: dict[str, Form]) -> bool:
-    """Says whether a signature takes what it should: batches of strings."""
-    inputs = meta.signature_def[name].inputs
-    known = wanted[name].inputs
-    # A classifier of somebody else's may call its one input as it likes.
-    if len(inputs) == len(known) == 1:
-        return fits(next(iter(inputs.values())), "string [batch]")
-    return set(inputs) == set(known) and all(fits(i, "string [batch]") for i in inputs.values())
-
-
-def _gives(meta: Any, name: str, wanted: dict[str, Form]) -> bool:
-    """Says whether a signature has the outputs that it should."""
-    outputs = meta.signature_def[name].outputs
-    return all(fits(outputs.get(key), shape) for key, shape in wanted[name].outputs.items())
-
-
-def _token_rows(subject: Subject) -> list[dict[str, Any]]:
-    """Returns a request to `tokens` with the golden rows as ids, where it answers whole texts."""
-    golden, manifest = subject.manifest.get("golden", []), subject.manifest
-    windows = subject.kind == "spans" or manifest.get("overlap") is not None
-    if windows or TOKENS not in subject.wanted or TOKENS not in subject.meta.signature_def:
-        return []
-    if not golden or not all("token_ids" in row for row in golden):
-        return []
-    longest = max(len(row["token_ids"]) for row in golden)
-    rows = [row["token_ids"] for row in golden]
-    inputs = {
-        "token_ids": [[*ids, *[0] * (longest - len(ids))] for ids in rows],
-        "padding_mask": [[1] * len(ids) + [0] * (longest - len(ids)) for ids in rows],
-    }
-    if set(inputs) != set(subject.meta.signature_def[TOKENS].inputs):
-        return []
-    if not _gives(subject.meta, TOKENS, subject.wanted):
-        return []
-    return [{"signature": TOKENS, "inputs": inputs}]

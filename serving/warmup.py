@@ -8,7 +8,7 @@ One record that fails keeps the server from loading the model, so `check` replay
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ FILE = "assets.extra/tf_serving_warmup_requests"
 MOST = 1000  # the server refuses a file with more
 SINGLE, MANY, FULL = 4, 8, 32  # texts asked alone, and the sizes of larger batches
 
-Value = str | Sequence[int]
+Value = str | int | float | Sequence[int]
 
 
 class Record(NamedTuple):
@@ -40,7 +40,11 @@ class Record(NamedTuple):
 
 
 def write_warmup(
-    folder: Path, wanted: Mapping[str, Form], rows: Sequence[Mapping[str, Value]]
+    folder: Path,
+    wanted: Mapping[str, Form],
+    rows: Sequence[Mapping[str, Value]],
+    *,
+    few: Collection[str] = (EXPLAIN,),
 ) -> None:
     """Writes warmup requests for every signature: single rows and batches, of short and long rows.
 
@@ -49,20 +53,25 @@ def write_warmup(
     Args:
         folder: A SavedModel.
         wanted: Its signatures.
-        rows: Each with a value for every input of the signatures: a text, or token ids, which are
-            padded to the longest of a batch with 0. A signature that takes `tf.train.Example` has
+        rows: Each with a value for every input of the signatures: a text, a number, or token ids,
+            which are padded to the longest of a batch with 0. A signature that takes `tf.train.Example` has
             the texts inside; one whose inputs the rows lack is left out.
+        few: Signatures that take long, which are asked for the shortest and the longest row alone.
     """
     import tensorflow as tf
 
-    ordered = sorted(rows, key=lambda row: (sum(len(v) for v in row.values()), repr(row)))
+    ordered = sorted(rows, key=lambda row: (_size(row), repr(row)))
     (folder / FILE).parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
         for name, form in sorted(wanted.items()):
             if form.method == PREDICT and not all(set(form.inputs) <= set(row) for row in rows):
                 continue
-            for batch in _batches(ordered, few=name == EXPLAIN):
+            for batch in _batches(ordered, few=name in few):
                 writer.write(_log(name, form, batch).SerializeToString(deterministic=True))
+
+
+def _size(row: Mapping[str, Value]) -> int:
+    return sum(len(value) for value in row.values() if isinstance(value, Sequence))
 
 
 def _batches(
@@ -102,12 +111,14 @@ def _log(name: str, form: Form, rows: Sequence[Mapping[str, Value]]) -> Any:
 
 
 def _array(values: Sequence[Value], shape: str) -> Any:
-    """Returns an input of a batch: texts [batch], or ids [batch, time] padded with 0."""
+    """Returns an input of a batch: texts or numbers [batch], or ids [batch, time] padded with 0."""
     import numpy as np
 
-    kind = shape.partition(" ")[0]
+    kind, _, dimensions = shape.partition(" ")
     if kind == "string":
         return np.array([v.encode() if isinstance(v, str) else v for v in values], object)
+    if dimensions == "[batch]":
+        return np.array(values, kind)
     longest = max(1, *map(len, values))
     return np.array([[*row, *[0] * (longest - len(row))] for row in values], kind)
 

@@ -1,0 +1,123 @@
+"""A trained model that writes, put together as it is served: prompts in, texts out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from textmill.artifact import Model
+from textmill.components.cleaning import Cleaning
+from textmill.components.cleaning_graph import clean_graph
+from textmill.models import causal_lm
+from textmill.models.decoder_serving_weights import decoder_serving_weights
+from textmill.models.tokenizer import read_tokenizer
+from textmill.progress import advance
+from textmill.prompt_frame import PromptFrame
+from textmill.serving.decoder import Decoder
+from textmill.serving.detokenizer import Detokenizer
+from textmill.serving.generation import Endings, cut, generate
+from textmill.serving.generator import GREEDY, Defaults
+from textmill.serving.graph_tokenizer import graph_tokenizer
+from textmill.serving.precision import PRECISIONS, Name
+from textmill.serving.prompts import Prompts, special_tokens
+from textmill.serving.sampling import Wishes
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+BATCH = 16  # prompts that are answered at once
+
+
+@dataclass(frozen=True)
+class Writer:
+    """The parts of a model that writes.
+
+    Attributes:
+        network: KerasHub's model.
+        decoder: What predicts the next token.
+        prompts: Makes token ids of prompts.
+        detokenizer: Makes text of token ids.
+        endings: With what a text ends.
+        about: `task.json` of the model.
+    """
+
+    network: keras.Model
+    decoder: Decoder
+    prompts: Prompts
+    detokenizer: Detokenizer
+    endings: Endings
+    about: dict[str, Any]
+
+    def answers(self, prompts: Sequence[str], how: Defaults = GREEDY) -> list[str]:
+        """Returns what the model puts behind each prompt.
+
+        Args:
+            prompts: Raw texts, as a client sends them.
+            how: How all of them are decoded.
+        """
+        import tensorflow as tf
+
+        def written(some: tf.Tensor) -> tf.Tensor:
+            found, _ = generate(
+                self.decoder, self.prompts(some), _same(how, tf.size(some)), self.endings
+            )
+            return cut(self.detokenizer(found), self.endings)
+
+        ask = tf.function(written, input_signature=[tf.TensorSpec([None], tf.string)])
+        # Prompts of about one length share a batch: it goes on until its last row has ended.
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        found = [""] * len(prompts)
+        for first in range(0, len(order), BATCH):
+            advance(first, len(order), "writing")
+            some = order[first : first + BATCH]
+            texts = ask(tf.constant([prompts[i].encode() for i in some])).numpy()
+            for i, text in zip(some, texts, strict=True):
+                found[i] = text.decode()
+        return found
+
+
+def writer(model: Model, precision: Name = "float32") -> Writer:
+    """Returns the parts of a model that writes, as they are served.
+
+    Args:
+        model: As `train_generation` leaves it.
+        precision: In what numbers weights are kept and multiplied.
+
+    Raises:
+        UserError: The model is of a kind that can't be served.
+    """
+    about = model.task()
+    file = model.tokenizer_file
+    network = causal_lm.load(model.path)
+    weights = decoder_serving_weights(network.backbone, longest=about["max_length"])
+    rules = Cleaning(**about["cleaning"])
+    end: int = read_tokenizer(file).token_to_id(about["end"])
+    return Writer(
+        network,
+        Decoder(weights, PRECISIONS[precision]),
+        Prompts(
+            graph_tokenizer(file),
+            PromptFrame(**about["framing"]),
+            start=end,
+            special=special_tokens(file),
+            clean=lambda texts: clean_graph(texts, rules),
+        ),
+        Detokenizer(file),
+        Endings(tuple(about["stop"])),
+        about,
+    )
+
+
+def _same(how: Defaults, rows: tf.Tensor) -> Wishes:
+    """Returns the same wishes for every row."""
+    import tensorflow as tf
+
+    kinds = {float: tf.float32, int: tf.int32}
+    return Wishes(
+        **{
+            name: tf.fill([rows], tf.constant(value, kinds[type(value)]))
+            for name, value in how._asdict().items()
+        }
+    )
