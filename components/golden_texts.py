@@ -63,23 +63,31 @@ def golden_texts(
     found = []
     for i, (prompt, draft) in enumerate(zip(prompts, drafts, strict=True)):
         advance(i, len(prompts), "golden rows")
+        tokens = list(draft)[:NEW]
         read = trained.read(prompt, NEW)
-        likely = _log_softmax(trained.logits(read, list(draft)))
-        answer, count = _greedy(likely, list(draft), endings, certain)
-        text = trained.decode(answer)
+        if read != trained.read(prompt, 1):
+            # Of a prompt that has to be cut, more is read where fewer tokens are to come.
+            tokens, read = [], trained.read(prompt, 1)
+        likely = _log_softmax(trained.logits(read, tokens))
+        answer, count = _greedy(likely, tokens, endings, certain)
+        text = _until(trained.decode(answer), endings.strings)
         again = trained.encode(text)
-        if again != list(draft)[: len(again)]:
+        if again != tokens[: len(again)]:
             likely = _log_softmax(trained.logits(trained.read(prompt, len(again)), again))
-        total = float(sum(likely[n, token] for n, token in enumerate(again)))
         found.append(
             {
                 "prompt": prompt,
                 "answer": text,
                 "max_new_tokens": count,
-                "log_probability": total,
+                "log_probability": float(sum(likely[n, token] for n, token in enumerate(again))),
             }
         )
     return found
+
+
+def _until(text: str, strings: Sequence[str]) -> str:
+    """Returns a text up to the first string that ends it."""
+    return text[: min((at for each in strings if (at := text.find(each)) >= 0), default=len(text))]
 
 
 def _greedy(
@@ -88,7 +96,7 @@ def _greedy(
     """Returns the tokens of an answer, and how many must be drawn for them.
 
     Args:
-        likely: float [1 + draft, vocabulary].
+        likely: Log-probabilities, float64 [1 + draft, vocabulary].
         draft: As in `golden_texts`.
         endings: Likewise.
         certain: Likewise.
@@ -108,6 +116,7 @@ def _greedy(
 
 
 def _log_softmax(logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    logits = logits.astype(np.float64)
-    logits -= logits.max(-1, keepdims=True)
-    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    exact: npt.NDArray[np.float64] = logits.astype(np.float64)
+    exact -= exact.max(-1, keepdims=True)
+    exact -= np.log(np.exp(exact).sum(-1, keepdims=True))
+    return exact

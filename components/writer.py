@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from textmill.artifact import Model
-from textmill.components.cleaning import Cleaning
+from textmill.components.cleaning import Cleaning, clean
 from textmill.components.cleaning_graph import clean_graph
+from textmill.components.golden_texts import Trained
 from textmill.models import causal_lm
+from textmill.models.causal_tokenizer import id_of
 from textmill.models.decoder_serving_weights import decoder_serving_weights
 from textmill.models.tokenizer import read_tokenizer
 from textmill.progress import advance
@@ -26,6 +28,7 @@ from textmill.serving.sampling import Wishes
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+    from tokenizers import Tokenizer
 
 BATCH = 16  # prompts that are answered at once
 
@@ -41,6 +44,7 @@ class Writer:
         detokenizer: Makes text of token ids.
         endings: With what a text ends.
         about: `task.json` of the model.
+        tokenizer: What the model was trained with.
     """
 
     network: keras.Model
@@ -49,6 +53,7 @@ class Writer:
     detokenizer: Detokenizer
     endings: Endings
     about: dict[str, Any]
+    tokenizer: Tokenizer
 
     def answers(self, prompts: Sequence[str], how: Defaults = GREEDY) -> list[str]:
         """Returns what the model puts behind each prompt.
@@ -78,12 +83,59 @@ class Writer:
         return found
 
 
-def writer(model: Model, precision: Name = "float32") -> Writer:
+    def drafts(self, prompts: Sequence[str], most: int) -> list[list[int]]:
+        """Returns the likeliest tokens behind each prompt, one after the other.
+
+        Args:
+            prompts: Raw texts.
+            most: How many tokens.
+        """
+        import tensorflow as tf
+
+        def drawn(some: tf.Tensor) -> tf.Tensor:
+            how = GREEDY._replace(max_new_tokens=most)
+            wishes = _same(how, tf.size(some))
+            return generate(self.decoder, self.prompts(some), wishes, self.endings)[0]
+
+        ask = tf.function(drawn, input_signature=[tf.TensorSpec([None], tf.string)])
+        found: list[list[int]] = []
+        for first in range(0, len(prompts), BATCH):
+            some = [text.encode() for text in prompts[first : first + BATCH]]
+            found += ask(tf.constant(some)).to_list()
+        return found
+
+    def trained(self) -> Trained:
+        """Returns the model as it was trained, in which nothing of the served graph is."""
+        import numpy as np
+        import pyarrow as pa
+
+        frame, longest = PromptFrame(**self.about["framing"]), self.decoder.longest
+        rules = Cleaning(**self.about["cleaning"])
+
+        def encode(text: str) -> list[int]:
+            return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+        def read(prompt: str, most: int) -> list[int]:
+            (text,) = clean(pa.array([prompt], pa.string()), rules).to_pylist()
+            inside = encode(frame.before_text + text + frame.after_text)
+            ids = [*frame.before, *inside, *frame.after]
+            return ids[-max(longest - most, (longest + 1) // 2) :]
+
+        def logits(prompt: list[int], after: list[int]) -> Any:
+            ids = np.array([[*prompt, *after]], np.int32)
+            found = self.network({"token_ids": ids, "padding_mask": np.ones_like(ids)})
+            return np.asarray(found)[0, len(prompt) - 1 :]
+
+        return Trained(read, logits, encode, self.tokenizer.decode)
+
+
+def writer(model: Model, precision: Name = "float32", *, stop: tuple[str, ...] = ()) -> Writer:
     """Returns the parts of a model that writes, as they are served.
 
     Args:
         model: As `train_generation` leaves it.
         precision: In what numbers weights are kept and multiplied.
+        stop: Strings with which a text ends, beside the tokens of the model.
 
     Raises:
         UserError: The model is of a kind that can't be served.
@@ -93,20 +145,22 @@ def writer(model: Model, precision: Name = "float32") -> Writer:
     network = causal_lm.load(model.path)
     weights = decoder_serving_weights(network.backbone, longest=about["max_length"])
     rules = Cleaning(**about["cleaning"])
-    end: int = read_tokenizer(file).token_to_id(about["end"])
+    tokenizer = read_tokenizer(file)
+    detokenizer = Detokenizer(file)
     return Writer(
         network,
         Decoder(weights, PRECISIONS[precision]),
         Prompts(
             graph_tokenizer(file),
             PromptFrame(**about["framing"]),
-            start=end,
+            start=id_of(tokenizer, about["end"]),
             special=special_tokens(file),
             clean=lambda texts: clean_graph(texts, rules),
         ),
-        Detokenizer(file),
-        Endings(tuple(about["stop"])),
+        detokenizer,
+        Endings(tuple(about["stop"]), stop, detokenizer.of_tokens if stop else ()),
         about,
+        tokenizer,
     )
 
 

@@ -218,3 +218,13 @@ def messages_of(text: str) -> list[Message]:
         [('user', 'Hi'), ('assistant', 'Hello')]
     """
     return [(role, content) for role, content in json.loads(text)]
+
+
+def asked(text: str) -> str:
+    """Returns what the user says first in a conversation that Examples hold; "" if nothing.
+
+    Example:
+        >>> asked('[["system", "Be brief."], ["user", "Hi"], ["assistant", "Hello"]]')
+        'Hi'
+    """
+    return next((content for role, content in messages_of(text) if role == "user"), "")

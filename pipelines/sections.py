@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Interval
+from annotated_types import Ge, Gt, Interval, Le
 from pydantic import StringConstraints
 from pydantic.dataclasses import dataclass
 
@@ -27,6 +27,7 @@ from textmill.models.search_space import read_space
 from textmill.models.settings import Duration, Settings
 from textmill.models.student import check_layers
 from textmill.serving.budget import Budget, Latency, Memory
+from textmill.serving.generator import GREEDY, Defaults, check_defaults
 from textmill.serving.precision import Name
 from textmill.serving.servers import read_release
 
@@ -276,6 +277,49 @@ class Export:
     """
 
     precision: Name = "float32"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Generate:
+    """`[generate]`: how a served model decodes where a request says nothing.
+
+    Attributes:
+        temperature: What logits are divided by; 0 takes the likeliest token.
+        top_k: How many of the likeliest tokens may be drawn; 0 for all.
+        top_p: Of the likeliest tokens as few may be drawn as have this share of the probability.
+        repetition_penalty: By what the logits of tokens that were there before are made smaller.
+        min_new_tokens: Before which no text ends.
+        max_new_tokens: With which a text ends; None: 128, or half of what the model reads at a time
+            if that is less.
+        seed: Equal seeds give equal texts; below 0 each request has its own.
+        stop: Strings with which a text ends, beside the tokens of the model.
+    """
+
+    temperature: Annotated[float, Ge(0)] = 0.0
+    top_k: Annotated[int, Ge(0)] = 0
+    top_p: Annotated[float, Gt(0), Le(1)] = 1.0
+    repetition_penalty: Annotated[float, Gt(0)] = 1.0
+    min_new_tokens: Annotated[int, Ge(0)] = 0
+    max_new_tokens: Annotated[int, Ge(1)] | None = None
+    seed: int = -1
+    stop: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = ()
+
+    def defaults(self, longest: int) -> Defaults:
+        """Returns the section as `export_generation` takes it.
+
+        Args:
+            longest: Tokens that the model reads at a time.
+
+        Raises:
+            UserError: More tokens are to come than it reads.
+        """
+        numbers = dataclasses.asdict(self)
+        del numbers["stop"]
+        if self.max_new_tokens is None:
+            numbers["max_new_tokens"] = min(GREEDY.max_new_tokens, max(1, longest // 2))
+        found = Defaults(**numbers)
+        check_defaults(found, longest=longest)
+        return found
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -1,4 +1,4 @@
-"""From plain text or conversations to a model that writes.
+"""From plain text or conversations to a model that writes and that TensorFlow Serving can load.
 
 textmill run CONFIG.toml
 python -m textmill.pipelines.text_generation CONFIG.toml
@@ -14,10 +14,13 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Interval
 from pydantic.dataclasses import dataclass
 
-from textmill.artifact import Evaluation
+from textmill.artifact import Evaluation, Pushed
+from textmill.components.check import check
 from textmill.components.cleaning import UNTOUCHED, Cleaning
 from textmill.components.evaluate_generation import evaluate_generation
+from textmill.components.export_generation import export_generation
 from textmill.components.ingest import ingest
+from textmill.components.push import push
 from textmill.components.sources.by_name import open_source
 from textmill.components.sources.conversations import Conversations
 from textmill.components.sources.documents import Separation
@@ -29,7 +32,7 @@ from textmill.config import STRICT
 from textmill.errors import UserError
 from textmill.models.preset import Preset, Scratch
 from textmill.models.settings import Settings
-from textmill.pipelines.sections import Share, start
+from textmill.pipelines.sections import Check, Condition, Export, Generate, Push, Share, start
 from textmill.run import Runner
 
 
@@ -192,7 +195,12 @@ class Config:
         workspace: Folder for artifacts, cache and lineage.
         data: See `Texts`.
         model: See `Writer`.
+        push: See `Push`; without it a model is trained and measured, and not exported.
         train: See `Settings`.
+        generate: See `Generate`.
+        export: See `Export`.
+        check: See `Check`.
+        gate: Metric -> condition such as "<= 1.5"; a model that fails one is not pushed.
         lineage: SQLAlchemy URL of the lineage store, default SQLite in the workspace.
     """
 
@@ -200,13 +208,23 @@ class Config:
     workspace: str
     data: Texts
     model: Writer
+    push: Push | None = None
     train: Settings = field(default_factory=Settings)
+    generate: Generate = field(default_factory=Generate)
+    export: Export = field(default_factory=Export)
+    check: Check = field(default_factory=Check)
+    gate: dict[str, Condition] = field(default_factory=dict)
     lineage: str | None = None
 
 
-def text_generation(run: Runner, config: Config) -> Evaluation:
-    """Trains a causal language model; returns how well it guesses the texts of the test split."""
-    data, model = config.data, config.model
+def text_generation(run: Runner, config: Config) -> Pushed | Evaluation:
+    """Trains, proves and pushes a causal language model; returns the pushed version.
+
+    Where nothing is to be pushed it returns how well the model guesses the texts of the test split.
+    """
+    data, model, generate = config.data, config.model, config.generate
+    proof = config.check.arguments()
+    defaults = generate.defaults(model.max_length)
     preset = model.start()
     examples = run(
         ingest,
@@ -230,7 +248,19 @@ def text_generation(run: Runner, config: Config) -> Evaluation:
     trained = run(
         train_generation, tokens, preset=preset, dropout=model.dropout, settings=config.train
     )
-    return run(evaluate_generation, trained, tokens, examples)
+    evaluation = run(evaluate_generation, trained, tokens, examples)
+    if config.push is None:
+        return evaluation
+    saved = run(
+        export_generation,
+        trained,
+        examples,
+        precision=config.export.precision,
+        defaults=defaults,
+        stop=generate.stop,
+    )
+    blessing = run(check, saved, **proof)
+    return run(push, saved, blessing, evaluation, to=config.push.to, gate=config.gate)
 
 
 if __name__ == "__main__":

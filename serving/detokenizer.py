@@ -18,6 +18,10 @@ class Detokenizer:
     Args:
         tokenizer_file: A `tokenizer.json` whose decoder is ByteLevel.
 
+    Attributes:
+        of_tokens: The bytes that each token stands for, in the order of their ids; of special ones
+            none.
+
     Raises:
         UserError: If the file can't be read, or decodes in another way.
 
@@ -32,10 +36,10 @@ class Detokenizer:
         ids: dict[str, int] = dict(spec["model"]["vocab"])
         special = {each["id"] for each in spec["added_tokens"] if each["special"]}
         ids |= {each["content"]: each["id"] for each in spec["added_tokens"]}
-        self._bytes = [b""] * (1 + max(ids.values()))
+        self.of_tokens = [b""] * (1 + max(ids.values()))
         for token, number in ids.items():
             if number not in special:
-                self._bytes[number] = _bytes_of(token)
+                self.of_tokens[number] = _bytes_of(token)
 
     def __call__(self, token_ids: tf.RaggedTensor) -> tf.Tensor:
         """Returns the text of each row; what is not UTF-8 in it becomes U+FFFD.
@@ -49,8 +53,8 @@ class Detokenizer:
         import tensorflow as tf
 
         ids = token_ids.flat_values
-        known = (ids >= 0) & (ids < len(self._bytes))
-        each = tf.gather(tf.constant([*self._bytes, b""]), tf.where(known, ids, len(self._bytes)))
+        known = (ids >= 0) & (ids < len(self.of_tokens))
+        each = tf.gather(tf.constant([*self.of_tokens, b""]), tf.where(known, ids, len(self.of_tokens)))
         # A character may lie across two tokens, so that bytes are joined before they are read.
         joined = tf.strings.reduce_join(token_ids.with_flat_values(each), -1)
         return tf.strings.unicode_transcode(joined, "UTF-8", "UTF-8", errors="replace")

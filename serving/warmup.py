@@ -119,8 +119,9 @@ def _array(values: Sequence[Value], shape: str) -> Any:
         return np.array([v.encode() if isinstance(v, str) else v for v in values], object)
     if dimensions == "[batch]":
         return np.array(values, kind)
-    longest = max(1, *map(len, values))
-    return np.array([[*row, *[0] * (longest - len(row))] for row in values], kind)
+    rows = [[*value] for value in values if isinstance(value, Sequence)]
+    longest = max(1, *map(len, rows))
+    return np.array([[*row, *[0] * (longest - len(row))] for row in rows], kind)
 
 
 def read_warmup(folder: Path) -> list[Record]:

@@ -1,0 +1,133 @@
+"""Export a model that writes as a SavedModel that answers texts with texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from textmill.artifact import Examples, Model, Saved, write_json
+from textmill.components.export import STRANGE
+from textmill.components.golden_texts import NEW, golden_texts
+from textmill.components.writer import Writer, writer
+from textmill.models.chat import asked
+from textmill.quiet import import_tensorflow
+from textmill.serving import savedmodel
+from textmill.serving.generator import GREEDY, PROMPT, Defaults, write_generator
+from textmill.serving.precision import Name
+from textmill.serving.servers import oldest_server
+from textmill.serving.signatures import WRITES, signatures_of
+from textmill.serving.text_questions import AFTER, greedily
+from textmill.serving.warmup import write_warmup
+
+FORMAT = 1
+ROWS = 12  # test rows among the golden ones
+PART = 200  # characters of a document that are a prompt
+WARM = 4  # tokens that a warmup request asks for
+# By how much the log-probability of a token may differ from the trained model's, in nats.
+TOLERANCES: dict[Name, float] = {
+    "float32": 1e-3,
+    "bfloat16_weights": 0.1,
+    "bfloat16": 0.2,
+    "int8_weights": 0.3,
+}
+KEPT = ("task", "max_length", "cleaning", "begin", "end", "stop", "framing", "chat_template")
+
+
+def export_generation(
+    out: Saved,
+    model: Model,
+    examples: Examples | None = None,
+    *,
+    precision: Name = "float32",
+    defaults: Defaults = GREEDY,
+    stop: tuple[str, ...] = (),
+) -> None:
+    """Writes `model` to `out` as a SavedModel, with a manifest that says what it should answer.
+
+    The graph holds the cleaning that the training texts went through, what stands around a prompt,
+    tokenization, the network with its caches, the loop that decodes, and detokenization; its
+    signatures are those of `textmill.serving.generator`. `assets.extra/manifest.json` is as
+    `export` writes it; a golden row is a prompt with the likeliest tokens behind it, see
+    `golden_texts`.
+
+    Args:
+        out: Where to write.
+        model: What was trained.
+        examples: Where prompts of golden rows come from, beside strange ones.
+        precision: In what numbers weights are stored and multiplied; logits are float32 always.
+        defaults: How texts are decoded where a request says nothing.
+        stop: Strings with which a text ends, beside the tokens of the model.
+
+    Raises:
+        UserError: The model is of a kind that can't be served, or a default can't be.
+    """
+    import_tensorflow()
+    import keras
+
+    # As in `export`: one model must give the same bytes whatever this process did before.
+    keras.utils.clear_session()
+    made = writer(model, precision, stop=stop)
+    about = made.about
+    write_generator(
+        out.path,
+        decoder=made.decoder,
+        prompts=made.prompts,
+        detokenizer=made.detokenizer,
+        endings=made.endings,
+        defaults=defaults,
+    )
+    real = _prompts(examples, conversations="chat_template" in about)
+    prompts = [*real, *STRANGE]
+    near = TOLERANCES[precision]
+    golden = golden_texts(
+        made.trained(),
+        prompts,
+        made.drafts(prompts, NEW),
+        endings=made.endings,
+        certain=4 * near,  # both of two tokens may be off, and what stood before them
+    )
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "kind": WRITES,
+        **{key: about[key] for key in KEPT if key in about},
+        "stop_strings": list(stop),
+        "defaults": defaults._asdict(),
+        "longest": made.decoder.longest,
+        "made_from": {
+            name: given.digest
+            for name, given in {"model": model, "examples": examples}.items()
+            if given
+        },
+        "versions": {name: version(name) for name in ("textmill", "keras", "tensorflow")},
+        **savedmodel.describe(out.path),
+        "precision": precision,
+        "tolerance": near,
+        "minimum_server": oldest_server(out.path),
+        "server_flags": [],
+        "real_rows": len(real),
+        "golden": golden,
+    }
+    write_json(out.path / "assets.extra" / "manifest.json", manifest)
+    wanted = signatures_of(manifest)
+    write_warmup(out.path, wanted, [_warm(row) for row in golden], few=list(wanted))
+
+
+def _prompts(examples: Examples | None, *, conversations: bool) -> list[str]:
+    """Returns prompts of all lengths: the beginnings of documents, or what users said."""
+    if examples is None:
+        return []
+    texts: Sequence[str] = examples.texts("test")["text"].to_pylist()
+    found = [asked(text) if conversations else text[:PART] for text in texts]
+    found = sorted({text for text in found if text}, key=lambda text: (len(text), text))
+    last = len(found) - 1
+    places = sorted({last * i // (ROWS - 1) for i in range(ROWS)}) if found else []
+    return [found[i] for i in places]
+
+
+def _warm(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns what a client sends to all signatures for a golden row."""
+    wishes = {name: values[0] for name, values in greedily([row]).items()}
+    return wishes | {PROMPT: row[PROMPT], AFTER: row["answer"], "max_new_tokens": WARM}
+
+
