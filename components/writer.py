@@ -66,7 +66,7 @@ class Writer:
 
         def written(some: tf.Tensor) -> tf.Tensor:
             found, _ = generate(
-                self.decoder, self.prompts(some), _same(how, tf.size(some)), self.endings
+                self.decoder.network(), self.prompts(some), _same(how, tf.size(some)), self.endings
             )
             return cut(self.detokenizer(found), self.endings)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from textmill.decoder_weights import DecoderBlock, DecoderWeights
 from textmill.serving.decoder_layers import activation, linear, norm, product
@@ -15,39 +15,12 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from textmill.decoder_weights import Array
+    from textmill.serving.read import Caches, Read
 
     Layer = Callable[[tf.Tensor], tf.Tensor]
-    Caches = list[tf.Tensor]
     Angles = tuple[tf.Tensor, tf.Tensor] | None  # cosines and sines of places
 
-HIDDEN = -1e9  # added to the attention of what a token may not see
 EXACT = 64  # of the likeliest tokens, whose logits are computed anew where others are rounded
-
-
-class Read(NamedTuple):
-    """The tokens that are read at once, and where they stand.
-
-    A row's tokens stand one behind the other from place 0; its cache has a slot for each place.
-
-    Attributes:
-        places: int32 [tokens], of each its place in its row.
-        slots: int32 [tokens], the slot among those of all rows, [rows, slots] counted through.
-        spread: int32 [rows, time], which token is read at a time; of a row that has fewer some
-            other.
-        joined: int32 [tokens], which of [rows, time] a token is.
-        hidden: float32, 0 where a token may look, else `HIDDEN`: [1, 1, time, slots], or where
-            `single` [rows, 1, slots, 1].
-        count: int32 [3], rows, time and slots.
-        single: Whether `time` is 1, and token i is of row i.
-    """
-
-    places: tf.Tensor
-    slots: tf.Tensor
-    spread: tf.Tensor
-    joined: tf.Tensor
-    hidden: tf.Tensor
-    count: tf.Tensor
-    single: bool
 
 
 class Decoder:
@@ -87,14 +60,19 @@ class Network:
 
     A block adds the keys and values of what it reads to its cache, float32 [2 * rows * heads *
     slots, size], so that what was read once is not read again.
+
+    Attributes:
+        longest: Tokens that a row may have.
     """
 
     def __init__(self, decoder: Decoder) -> None:
         read = decoder.store.read()
+        self.longest = decoder.longest
         self._decoder = decoder
         self._kind = decoder.store.precision.products
         self._tokens = decoder.tokens.look_up(read)
-        self._positions = decoder.positions and decoder.positions.look_up(read)
+        positions = decoder.positions
+        self._positions = None if positions is None else positions.look_up(read)
         self._blocks = [each.layer(read) for each in decoder.blocks]
         self._norm = decoder.norm(read)
         self._exact, self._kernel = decoder.last.look_up(read), decoder.last.kernel(read)
@@ -272,43 +250,3 @@ def _turned(x: tf.Tensor, angles: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
     cos, sin = angles
     left, right = tf.split(x, 2, -1)
     return x * cos + tf.concat([right, left], -1) * sin
-
-
-def prompt(token_ids: tf.Tensor, lengths: tf.Tensor, slots: tf.Tensor) -> tuple[tf.Tensor, Read]:
-    """Returns the tokens of prompts, and where they are, for a decoder to read.
-
-    Args:
-        token_ids: int32 [rows, time], each row padded behind its end.
-        lengths: int32 [rows], its tokens, one at least.
-        slots: Tokens that a row has room for.
-    """
-    import tensorflow as tf
-
-    rows, time = tf.shape(token_ids)[0], tf.shape(token_ids)[1]
-    held = tf.sequence_mask(lengths, time)
-    joined = tf.cast(tf.where(tf.reshape(held, [-1]))[:, 0], tf.int32)
-    row, place = joined // time, joined % time
-    firsts = tf.cumsum(lengths, exclusive=True)
-    spread = tf.minimum(firsts[:, None] + tf.range(time), tf.size(joined) - 1)
-    visible = tf.range(slots)[None, :] <= tf.range(time)[:, None]
-    hidden = tf.where(visible, 0.0, HIDDEN)[None, None]
-    count = tf.stack([rows, time, slots])
-    return (
-        tf.gather(tf.reshape(token_ids, [-1]), joined),
-        Read(place, row * slots + place, spread, joined, hidden, count, single=False),
-    )
-
-
-def following(places: tf.Tensor, slots: tf.Tensor) -> Read:
-    """Returns where the next token of each row is.
-
-    Args:
-        places: int32 [rows], its place.
-        slots: Tokens that a row has room for.
-    """
-    import tensorflow as tf
-
-    row = tf.range(tf.size(places))
-    hidden = tf.where(tf.range(slots)[None] <= places[:, None], 0.0, HIDDEN)[:, None, :, None]
-    count = tf.stack([tf.size(places), 1, slots])
-    return Read(places, row * slots + places, row[:, None], row, hidden, count, single=True)

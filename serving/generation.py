@@ -6,11 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from textmill.serving.decoder import Decoder, following, prompt
+from textmill.serving.read import following, prompt
 from textmill.serving.sampling import Wishes, drawn, draws, penalized
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+    from textmill.serving.read import Reader
 
 
 class Endings(NamedTuple):
@@ -91,12 +93,12 @@ def room(prompts: tf.RaggedTensor, most: tf.Tensor, longest: int) -> Room:
 
 
 def generate(
-    decoder: Decoder, prompts: tf.RaggedTensor, wishes: Wishes, endings: Endings
+    network: Reader, prompts: tf.RaggedTensor, wishes: Wishes, endings: Endings
 ) -> tuple[tf.RaggedTensor, tf.Tensor]:
     """Returns what comes behind prompts.
 
     Args:
-        decoder: Predicts the next token.
+        network: Predicts the next token, in the graph where this is called.
         prompts: int32 [rows, (tokens)], one at least in each; of long ones the end is read, see
             `room`.
         wishes: How each row is decoded.
@@ -108,14 +110,14 @@ def generate(
     """
     import tensorflow as tf
 
-    held = room(prompts, wishes.max_new_tokens, decoder.longest)
+    held = room(prompts, wishes.max_new_tokens, network.longest)
     rows = tf.size(held.lengths)
     most = tf.reduce_max(tf.concat([held.most, [1]], 0))
     slots = tf.reduce_max(tf.concat([held.lengths + held.most, [1]], 0))
     chances = tf.cond(
         tf.reduce_any(wishes.temperature > 0),
-        lambda: draws(wishes.seed, decoder.longest),
-        lambda: tf.zeros([rows, decoder.longest]),
+        lambda: draws(wishes.seed, network.longest),
+        lambda: tf.zeros([rows, network.longest]),
     )
 
     def went_on(before: _State, logits: tf.Tensor) -> _State:
@@ -132,7 +134,6 @@ def generate(
             stopped |= tf.strings.regex_full_match(seen, f"(?s).*(?:{endings.pattern}).*")
         return _State(step, token, new, before.alive & ~stopped & (step + 1 < held.most), tail)
 
-    network = decoder.network()
     caches = network.caches(rows, slots)
     tokens, read = prompt(held.token_ids, held.lengths, slots)
     x, caches = network(tokens, read, caches)

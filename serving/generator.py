@@ -107,7 +107,7 @@ def write_generator(
     def answer(prompt: tf.Tensor, *wishes: tf.Tensor) -> dict[str, tf.Tensor]:
         rows = tf.shape(prompt)
         each = _possible(Wishes(*(tf.broadcast_to(number, rows) for number in wishes)))
-        found, drawn = generate(decoder, prompts(prompt), each, endings)
+        found, drawn = generate(decoder.network(), prompts(prompt), each, endings)
         return {"text": cut(detokenizer(found), endings), "tokens_generated": drawn}
 
     # One function for both signatures, so that the graph holds the decoder once.
@@ -125,7 +125,7 @@ def write_generator(
         return found
 
     def scored(prompt: tf.Tensor, continuation: tf.Tensor) -> dict[str, tf.Tensor]:
-        found, tokens = score(decoder, prompts(prompt), prompts.inside(continuation))
+        found, tokens = score(decoder.network(), prompts(prompt), prompts.inside(continuation))
         return {"log_probability": found, "tokens": tokens}
 
     served = tf.Module(name="served")

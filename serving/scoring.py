@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textmill.serving.decoder import Decoder, prompt
+from textmill.serving.read import prompt
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+    from textmill.serving.read import Reader
 
 AT_ONCE = 256  # tokens whose logits are in memory together
 
 
 def score(
-    decoder: Decoder, prompts: tf.RaggedTensor, continuations: tf.RaggedTensor
+    network: Reader, prompts: tf.RaggedTensor, continuations: tf.RaggedTensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the log-probability of continuations behind prompts.
 
     Of what is longer than a row may be, the end is read.
 
     Args:
-        decoder: Predicts the next token.
+        network: Predicts the next token, in the graph where this is called.
         prompts: int32 [rows, (tokens)], one at least in each.
         continuations: int32 [rows, (tokens)].
 
@@ -30,12 +32,11 @@ def score(
     """
     import tensorflow as tf
 
-    whole = tf.concat([prompts, continuations], 1)[:, -decoder.longest :]
+    whole = tf.concat([prompts, continuations], 1)[:, -network.longest :]
     lengths = tf.cast(whole.row_lengths(), tf.int32)
     wanted = tf.minimum(tf.cast(continuations.row_lengths(), tf.int32), lengths - 1)
     rows, time = tf.size(lengths), tf.reduce_max(tf.concat([lengths, [1]], 0))
     tokens, read = prompt(whole.to_tensor(shape=[None, None]), lengths, time)
-    network = decoder.network()
     x, _ = network(tokens, read, network.caches(rows, time))
     row = tf.cast(whole.value_rowids(), tf.int32)
     asked = read.places > tf.gather(lengths - 1 - wanted, row)

@@ -72,7 +72,8 @@ def served(backbone: Any, rows: list[list[int]], first: int) -> list[Any]:
     import tensorflow as tf
 
     from textmill.models.decoder_serving_weights import decoder_serving_weights
-    from textmill.serving.decoder import Decoder, following, prompt
+    from textmill.serving.decoder import Decoder
+    from textmill.serving.read import following, prompt
 
     decoder = Decoder(decoder_serving_weights(backbone, longest=64)).network()
     begun = [min(first, len(row) - 1) for row in rows]

@@ -58,7 +58,7 @@ def written(
     """Returns the new tokens of each prompt, and how many were drawn."""
     ragged = tf.ragged.constant(rows, tf.int32, ragged_rank=1, row_splits_dtype=tf.int64)
     traced = tf.function(
-        lambda rows, wishes: generate(decoder, rows, wishes, endings), autograph=False
+        lambda rows, wishes: generate(decoder.network(), rows, wishes, endings), autograph=False
     )
     found, count = traced(ragged, wishes(len(rows), **numbers))
     return found.to_list(), count.numpy().tolist()
@@ -157,10 +157,12 @@ def test_of_a_long_prompt_the_end_is_read(llama: Decoder) -> None:
 
 
 def test_continuations_are_as_likely_as_step_by_step(llama: Decoder) -> None:
-    from textmill.serving.decoder import prompt
+    from textmill.serving.read import prompt
 
     after = [[4, 9], [11], [], [50, 51, 52], [6] * 70]
-    found, count = score(llama, tf.ragged.constant(ROWS), tf.ragged.constant(after, tf.int32))
+    found, count = score(
+        llama.network(), tf.ragged.constant(ROWS), tf.ragged.constant(after, tf.int32)
+    )
     assert count.numpy().tolist() == [2, 1, 0, 3, 63]
     for row, more, likely in zip(ROWS, after, found.numpy(), strict=True):
         whole = (row + more)[-LONGEST:]
@@ -178,8 +180,8 @@ def test_continuations_are_as_likely_as_step_by_step(llama: Decoder) -> None:
 def test_fewer_bits_change_little(made: Path, llama: Decoder, precision: Name) -> None:
     fewer = decoder(made / "llama", precision)
     after = tf.ragged.constant([[4, 9, 8, 60]] * len(ROWS), tf.int32)
-    exact, _ = score(llama, tf.ragged.constant(ROWS), after)
-    near, _ = score(fewer, tf.ragged.constant(ROWS), after)
+    exact, _ = score(llama.network(), tf.ragged.constant(ROWS), after)
+    near, _ = score(fewer.network(), tf.ragged.constant(ROWS), after)
     np.testing.assert_allclose(near, exact, rtol=0.05, atol=0.3)
     assert abs(near - exact).numpy().max() > 1e-5
     assert written(fewer, ROWS)[0] == [written(fewer, [row])[0][0] for row in ROWS]

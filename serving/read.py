@@ -1,0 +1,101 @@
+"""Tokens that are read at once: where they stand, and what they may look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    Caches = list[tf.Tensor]
+
+HIDDEN = -1e9  # added to the attention of what a token may not see
+
+
+class Read(NamedTuple):
+    """The tokens that are read at once, and where they stand.
+
+    A row's tokens stand one behind the other from place 0; its cache has a slot for each place.
+
+    Attributes:
+        places: int32 [tokens], of each its place in its row.
+        slots: int32 [tokens], the slot among those of all rows, [rows, slots] counted through.
+        spread: int32 [rows, time], which token is read at a time; of a row that has fewer some
+            other.
+        joined: int32 [tokens], which of [rows, time] a token is.
+        hidden: float32, 0 where a token may look, else `HIDDEN`: [1, 1, time, slots], or where
+            `single` [rows, 1, slots, 1].
+        count: int32 [3], rows, time and slots.
+        single: Whether `time` is 1, and token i is of row i.
+    """
+
+    places: tf.Tensor
+    slots: tf.Tensor
+    spread: tf.Tensor
+    joined: tf.Tensor
+    hidden: tf.Tensor
+    count: tf.Tensor
+    single: bool
+
+
+class Reader(Protocol):
+    """What reads tokens and predicts the next ones, its weights tensors of one graph.
+
+    Texts are generated and scored with any such thing, a decoder of an encoded text for example.
+
+    Attributes:
+        longest: Tokens that a row may have.
+    """
+
+    longest: int
+
+    def caches(self, rows: tf.Tensor, slots: tf.Tensor) -> Caches:
+        """Returns empty caches for rows of at most so many tokens."""
+
+    def __call__(
+        self, token_ids: tf.Tensor, read: Read, caches: Caches
+    ) -> tuple[tf.Tensor, Caches]:
+        """Returns what becomes of tokens, float32 [tokens, width], and the caches with them."""
+
+    def logits(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns the logits of the token behind each, float32 [tokens, vocabulary]."""
+
+
+def prompt(token_ids: tf.Tensor, lengths: tf.Tensor, slots: tf.Tensor) -> tuple[tf.Tensor, Read]:
+    """Returns the tokens of prompts, and where they are, for a decoder to read.
+
+    Args:
+        token_ids: int32 [rows, time], each row padded behind its end.
+        lengths: int32 [rows], its tokens, one at least.
+        slots: Tokens that a row has room for.
+    """
+    import tensorflow as tf
+
+    rows, time = tf.shape(token_ids)[0], tf.shape(token_ids)[1]
+    held = tf.sequence_mask(lengths, time)
+    joined = tf.cast(tf.where(tf.reshape(held, [-1]))[:, 0], tf.int32)
+    row, place = joined // time, joined % time
+    firsts = tf.cumsum(lengths, exclusive=True)
+    spread = tf.minimum(firsts[:, None] + tf.range(time), tf.size(joined) - 1)
+    visible = tf.range(slots)[None, :] <= tf.range(time)[:, None]
+    hidden = tf.where(visible, 0.0, HIDDEN)[None, None]
+    count = tf.stack([rows, time, slots])
+    return (
+        tf.gather(tf.reshape(token_ids, [-1]), joined),
+        Read(place, row * slots + place, spread, joined, hidden, count, single=False),
+    )
+
+
+def following(places: tf.Tensor, slots: tf.Tensor) -> Read:
+    """Returns where the next token of each row is.
+
+    Args:
+        places: int32 [rows], its place.
+        slots: Tokens that a row has room for.
+    """
+    import tensorflow as tf
+
+    row = tf.range(tf.size(places))
+    hidden = tf.where(tf.range(slots)[None] <= places[:, None], 0.0, HIDDEN)[:, None, :, None]
+    count = tf.stack([tf.size(places), 1, slots])
+    return Read(places, row * slots + places, row[:, None], row, hidden, count, single=True)
