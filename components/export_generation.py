@@ -22,6 +22,7 @@ from textmill.serving.warmup import write_warmup
 
 FORMAT = 1
 ROWS = 12  # test rows among the golden ones
+LONG = "a text of many words "  # again and again: more than a model reads
 PART = 200  # characters of a document that are a prompt
 WARM = 4  # tokens that a warmup request asks for
 # By how much the log-probability of a token may differ from the trained model's, in nats.
@@ -31,7 +32,7 @@ TOLERANCES: dict[Name, float] = {
     "bfloat16": 0.2,
     "int8_weights": 0.3,
 }
-KEPT = ("task", "max_length", "cleaning", "begin", "end", "stop", "framing", "chat_template")
+KEPT = ("task", "max_length", "longest", "cleaning", "begin", "end", "stop", "framing", "chat_template")
 
 
 def export_generation(
@@ -78,7 +79,7 @@ def export_generation(
         defaults=defaults,
     )
     real = _prompts(examples, conversations="chat_template" in about)
-    prompts = [*real, *STRANGE]
+    prompts = [*real, *STRANGE, LONG * (made.decoder.longest // LONG.count(" "))]
     near = TOLERANCES[precision]
     golden = golden_texts(
         made.trained(),
@@ -93,7 +94,6 @@ def export_generation(
         **{key: about[key] for key in KEPT if key in about},
         "stop_strings": list(stop),
         "defaults": defaults._asdict(),
-        "longest": made.decoder.longest,
         "made_from": {
             name: given.digest
             for name, given in {"model": model, "examples": examples}.items()

@@ -43,6 +43,7 @@ def train_generation(
 
     from textmill.models.causal_learner import CausalLearner, NextToken
     from textmill.models.causal_lm import task_class
+    from textmill.models.decoders import positions
     from textmill.models.training import Training
 
     learned = Training(
@@ -58,6 +59,9 @@ def train_generation(
     learned = dataclasses.replace(learned, model=task_class(backbone)(backbone=backbone))
     info = tokens.info()
     about = {"task": NextToken.NAME, "labels": [], "max_length": info["max_length"]}
+    # A new model has learned of no place behind its rows; others have before.
+    new = isinstance(preset, Scratch)
+    about["longest"] = info["max_length"] if new else positions(preset)
     about |= {"cleaning": info["cleaning"], **read_json(tokens.path / "generation.json")}
     write_json(out.path / "textmill" / "task.json", about)
     write_training(out, learned, tokens)

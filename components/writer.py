@@ -95,7 +95,7 @@ class Writer:
         def drawn(some: tf.Tensor) -> tf.Tensor:
             how = GREEDY._replace(max_new_tokens=most)
             wishes = _same(how, tf.size(some))
-            return generate(self.decoder, self.prompts(some), wishes, self.endings)[0]
+            return generate(self.decoder.network(), self.prompts(some), wishes, self.endings)[0]
 
         ask = tf.function(drawn, input_signature=[tf.TensorSpec([None], tf.string)])
         found: list[list[int]] = []
@@ -143,7 +143,7 @@ def writer(model: Model, precision: Name = "float32", *, stop: tuple[str, ...] =
     about = model.task()
     file = model.tokenizer_file
     network = causal_lm.load(model.path)
-    weights = decoder_serving_weights(network.backbone, longest=about["max_length"])
+    weights = decoder_serving_weights(network.backbone, longest=about["longest"])
     rules = Cleaning(**about["cleaning"])
     tokenizer = read_tokenizer(file)
     detokenizer = Detokenizer(file)

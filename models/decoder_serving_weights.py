@@ -18,7 +18,7 @@ def decoder_serving_weights(backbone: keras.Model, *, longest: int) -> DecoderWe
 
     Args:
         backbone: Of GPT-2's or Llama's kind, computing in float32.
-        longest: Tokens that a row may have, where the model has turned pairs and so no end.
+        longest: Tokens that a row may have; of a model with positions, as many as it has at most.
 
     Raises:
         UserError: It is of another kind.
@@ -29,7 +29,7 @@ def decoder_serving_weights(backbone: keras.Model, *, longest: int) -> DecoderWe
     llamas = (hub.LlamaBackbone, hub.Llama3Backbone, hub.MistralBackbone, hub.QwenBackbone)
     # A subclass may compute otherwise, so that only these very classes are known.
     if type(backbone) is hub.GPT2Backbone:
-        return _gpt2(backbone)
+        return _gpt2(backbone, longest)
     if type(backbone) in llamas and not _slides(backbone, longest):
         return _llama(backbone, longest)
     raise UserError(
@@ -48,9 +48,9 @@ def _slides(backbone: Any, longest: int) -> bool:
     return window is not None and window < longest
 
 
-def _gpt2(backbone: Any) -> DecoderWeights:
+def _gpt2(backbone: Any, longest: int) -> DecoderWeights:
     layers = backbone.transformer_layers
-    positions = _array(backbone.position_embedding.position_embeddings)
+    positions = _array(backbone.position_embedding.position_embeddings)[:longest]
     norms = [backbone.layer_norm]
     for each in layers:
         norms += [each._self_attention_layer_norm, each._feedforward_layer_norm]

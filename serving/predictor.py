@@ -13,7 +13,7 @@ from textmill.quiet import import_tensorflow
 from textmill.serving.answers import answer_rows
 from textmill.serving.contract import find_model
 from textmill.serving.graph_rules import signature
-from textmill.serving.heads import PREDICT, forms
+from textmill.serving.heads import PREDICT, Form, forms
 from textmill.serving.savedmodel import PAIR, TEXT, read
 
 BATCH = 32
@@ -47,19 +47,7 @@ class Predictor:
         classifies = self._kind in ("one", "many")
         name = "classify" if classifies else "serving_default"
         form = forms(self._kind, pair=self.pair)[name]
-        try:
-            row = signature(read(folder).meta_graphs[0], name, form)
-            broken = row.found if row.status == "failed" else ""
-        except Exception as error:  # protobuf has no class of its own for a file that is none
-            broken = f"saved_model.pb can't be read: {error}"
-        if broken:
-            raise UserError(
-                f"{folder}: this model can't be asked",
-                expected=f"a signature {name}, {', '.join(form.inputs)} -> "
-                + ", ".join(form.outputs),
-                received=broken,
-                fix="see `textmill check` for all that this model lacks",
-            )
+        checked_signature(folder, name, form)
         self._model = tf.saved_model.load(str(folder))  # the signature lives as long as this does
         self._ask, self._form = self._model.signatures[name], form
 
@@ -90,7 +78,7 @@ class Predictor:
         import tensorflow as tf
 
         if self._form.method == PREDICT:
-            given = {name: [_valid(row[name]) for row in rows] for name in self._form.inputs}
+            given = {name: [valid(row[name]) for row in rows] for name in self._form.inputs}
         else:
             given = {"inputs": [_example(row) for row in rows]}
         outputs = self._ask(**{name: tf.constant(values) for name, values in given.items()})
@@ -115,6 +103,31 @@ class Predictor:
         return {"label": label, "score": by_name[label], "scores": by_name}
 
 
+def checked_signature(folder: Path, name: str, form: Form) -> None:
+    """Refuses a model that does not have a signature.
+
+    Args:
+        folder: A SavedModel.
+        name: The signature.
+        form: What it should be.
+
+    Raises:
+        UserError: It is missing or another, or the model can't be read.
+    """
+    try:
+        row = signature(read(folder).meta_graphs[0], name, form)
+        broken = row.found if row.status == "failed" else ""
+    except Exception as error:  # protobuf has no class of its own for a file that is none
+        broken = f"saved_model.pb can't be read: {error}"
+    if broken:
+        raise UserError(
+            f"{folder}: this model can't be asked",
+            expected=f"a signature {name}, {', '.join(form.inputs)} -> {', '.join(form.outputs)}",
+            received=broken,
+            fix="see `textmill check` for all that this model lacks",
+        )
+
+
 def _span(text: str, start: int, end: int, label: str, score: float) -> dict[str, Any]:
     return {"start": start, "end": end, "text": text[start:end], "label": label, "score": score}
 
@@ -125,7 +138,8 @@ def _plain(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _valid(text: str) -> bytes:
+def valid(text: str) -> bytes:
+    """Returns a text in UTF-8, whatever it is."""
     # Half a surrogate pair, as a broken JSON escape makes it, has no UTF-8.
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
@@ -134,7 +148,7 @@ def _example(row: Row) -> bytes:
     import tensorflow as tf
 
     features = {
-        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[_valid(row[name])]))
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[valid(row[name])]))
         for name in (TEXT, PAIR)
         if name in row
     }

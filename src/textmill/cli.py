@@ -88,8 +88,17 @@ def predict(
         list[str] | None,
         typer.Option("--pair", metavar="TEXT", help="The second text of each, in their order."),
     ] = None,
+    wishes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=NUMBER",
+            help="How a model that writes decodes: temperature, top_k, top_p, repetition_penalty, "
+            "min_new_tokens, max_new_tokens, seed.",
+        ),
+    ] = None,
 ) -> None:
-    """Print one JSON line a text: text and what the model says of it."""
+    """Print one JSON line a text: text and what the model says of it, or writes behind it."""
     if bool(texts) == (file is not None):
         raise UserError(
             "predict: nothing to predict" if not texts else "predict: two sources of texts",
@@ -97,15 +106,35 @@ def predict(
             received="both" if texts else "neither",
             fix='textmill predict MODEL_DIR "a text", or --file texts.txt instead of the text',
         )
-    from textmill.serving.predictor import Predictor
-
-    predictor = Predictor(model)
     # What the shell hands over need not be UTF-8.
     given, others = (
         [os.fsencode(text).decode("utf-8", "replace") for text in some or ()]
         for some in (texts, pairs)
     )
     lines = _lines(file) if file is not None else iter(given)
+    if _writes(model):
+        if others:
+            raise UserError(
+                "predict: --pair is for a model that compares two texts",
+                expected="prompts alone, for this model writes",
+                received="--pair",
+                fix="leave --pair out",
+            )
+        from textmill.serving.text_predictor import TextPredictor
+
+        for row in TextPredictor(model, _numbers(wishes or []))(lines):
+            print(json.dumps(row, ensure_ascii=False), flush=True)
+        return
+    if wishes:
+        raise UserError(
+            "predict: --set is for a model that writes",
+            expected="texts alone, for this model answers labels, numbers or spans",
+            received=f"--set {wishes[0]}",
+            fix="leave --set out",
+        )
+    from textmill.serving.predictor import Predictor
+
+    predictor = Predictor(model)
     rows = _rows(lines, iter(others) if file is None else None, pair=predictor.pair)
     for row in predictor(rows):
         print(json.dumps(row, ensure_ascii=False))
@@ -370,6 +399,35 @@ def _lines(file: Path) -> Iterator[str]:
             received=error.strerror or str(error),
             fix="check the path and its permissions",
         ) from None
+
+
+def _writes(model: Path) -> bool:
+    """Says whether a model answers texts with texts."""
+    from textmill.artifact import read_manifest
+    from textmill.serving.contract import find_model
+    from textmill.serving.signatures import WRITES
+
+    return read_manifest(find_model(model)).get("kind") == WRITES
+
+
+def _numbers(wishes: list[str]) -> dict[str, float]:
+    """Returns what `--set` says, "temperature=0.7" for example."""
+    found: dict[str, float] = {}
+    for wish in wishes:
+        name, _, number = wish.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = float("nan")
+        if value != value or abs(value) == float("inf"):
+            raise UserError(
+                f"--set {wish} can't be read",
+                expected="a name and a number, as in temperature=0.7",
+                received=repr(wish),
+                fix="write --set NAME=NUMBER",
+            )
+        found[name] = value
+    return found
 
 
 def _rows(

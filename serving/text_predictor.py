@@ -1,0 +1,93 @@
+"""Texts that a SavedModel writes in this process, for any number of prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from textmill.artifact import read_manifest
+from textmill.errors import UserError, nearest, one_of
+from textmill.quiet import import_tensorflow
+from textmill.serving.contract import find_model
+from textmill.serving.generator import (
+    DEFAULT,
+    GENERATE,
+    GREEDY,
+    PROMPT,
+    Defaults,
+    check_defaults,
+)
+from textmill.serving.predictor import checked_signature, valid
+from textmill.serving.signatures import signatures_of
+
+BATCH = 8  # prompts that are answered together; the first answers should come soon
+
+
+class TextPredictor:
+    """A model that writes, loaded from a SavedModel.
+
+    Args:
+        model_dir: A version's folder, or a base folder, which stands for its newest version.
+        wishes: How to decode, by the names of `textmill.serving.sampling.Wishes`; what is left out
+            is as the model was exported.
+
+    Raises:
+        UserError: There is no model, it lacks a signature that the contract asks for, or a wish
+            is unknown.
+    """
+
+    def __init__(self, model_dir: Path, wishes: Mapping[str, float] | None = None) -> None:
+        folder = find_model(model_dir)
+        import_tensorflow()
+        import tensorflow as tf
+
+        manifest = read_manifest(folder)
+        wishes = dict(wishes or {})
+        name = GENERATE if wishes else DEFAULT
+        checked_signature(folder, name, signatures_of(manifest)[name])
+        self._wishes = _possible(wishes, manifest)._asdict() if wishes else {}
+        self._model = tf.saved_model.load(str(folder))  # the signature lives as long as this does
+        self._ask = self._model.signatures[name]
+
+    def __call__(self, prompts: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """Yields an answer for each prompt: `prompt`, `text` and `tokens_generated`."""
+        import tensorflow as tf
+
+        left = iter(prompts)
+        while batch := list(islice(left, BATCH)):
+            given = {PROMPT: tf.constant([valid(text) for text in batch])}
+            for name, value in self._wishes.items():
+                kind = tf.float32 if isinstance(value, float) else tf.int32
+                given[name] = tf.fill([len(batch)], tf.constant(value, kind))
+            said = self._ask(**given)
+            texts, counts = said["text"].numpy(), said["tokens_generated"].numpy()
+            for prompt, text, count in zip(batch, texts, counts, strict=True):
+                yield {PROMPT: prompt, "text": text.decode(), "tokens_generated": int(count)}
+
+
+def _possible(wishes: Mapping[str, float], manifest: Mapping[str, Any]) -> Defaults:
+    """Returns how a text is decoded of which some things are wished for."""
+    numbers: dict[str, float] = dict(manifest["defaults"])
+    for name, value in wishes.items():
+        if name not in GREEDY._fields:
+            like = nearest(name, GREEDY._fields)
+            raise UserError(
+                f"{name} is nothing that can be wished for",
+                expected=one_of(GREEDY._fields),
+                received=repr(name),
+                fix=f"did you mean {like}?" if like else "take one of these",
+            )
+        whole = isinstance(getattr(GREEDY, name), int)
+        if whole and value != int(value):
+            raise UserError(
+                f"{name} = {value:g} can't be",
+                expected="a whole number",
+                received=f"{value:g}",
+                fix=f"take {name}={value:.0f}",
+            )
+        numbers[name] = int(value) if whole else float(value)
+    found = Defaults(**numbers)  # type: ignore[arg-type]
+    check_defaults(found, longest=manifest["longest"])
+    return found
