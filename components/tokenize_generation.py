@@ -13,7 +13,7 @@ from textmill.components.records import records
 from textmill.components.token_shards import TokenShards, training_texts
 from textmill.errors import UserError
 from textmill.models.causal_tokenizer import END, Ends, load_causal_tokenizer
-from textmill.models.chat import Chat, messages_of, template_of
+from textmill.models.chat import Chat, messages_of, template_of, writing_facts
 from textmill.models.decoders import positions
 from textmill.models.preset import Preset, Scratch
 from textmill.models.token_ids import Pieces, TokenIds
@@ -73,12 +73,7 @@ def tokenize_generation(
     graph_tokenizer(out.tokenizer_file)  # what can not be served is refused before it is trained
     begin, end = ends.ids(tokenizer)
     chat = Chat(template_of(preset), tokenizer, ends.begin, ends.end) if conversations else None
-    about: dict[str, Any] = {"begin": ends.begin, "end": ends.end, "stop": [end]}
-    about |= {"framing": {"before": [begin], "before_text": "", "after_text": "", "after": []}}
-    if chat:
-        about |= {"stop": chat.end_ids(), "framing": chat.framing()._asdict()}
-        about["chat_template"] = chat.template
-    write_json(out.path / "generation.json", about)
+    write_json(out.path / "generation.json", writing_facts(tokenizer, ends, chat))
     info = TokensInfo(
         kind="spans" if conversations else "one",
         labels=[RESPONSE] if conversations else [],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from textmill.artifact import read_json
 from textmill.errors import UserError
-from textmill.models.causal_tokenizer import id_of
+from textmill.models.causal_tokenizer import Ends, id_of
 from textmill.models.preset import Preset, Scratch
 from textmill.prompt_frame import PromptFrame
 
@@ -228,3 +228,30 @@ def asked(text: str) -> str:
         'Hi'
     """
     return next((content for role, content in messages_of(text) if role == "user"), "")
+
+
+def writing_facts(
+    tokenizer: Tokenizer, ends: Ends, chat: Chat | None, *, before: Sequence[int] | None = None
+) -> dict[str, Any]:
+    """Returns what `task.json` says about how a model writes.
+
+    Args:
+        tokenizer: Of the model.
+        ends: The tokens around a text.
+        chat: The template of its conversations; None: it writes documents.
+        before: Tokens in front of a document's prompt; None: the one that begins a text.
+
+    Returns:
+        `begin` and `end`, the tokens around a text; `stop`, ids that end what is generated;
+        `framing`, what stands around a prompt; and of conversations `chat_template`.
+
+    Raises:
+        UserError: The template has no place for a prompt.
+    """
+    begin, end = ends.ids(tokenizer)
+    facts: dict[str, Any] = {"begin": ends.begin, "end": ends.end}
+    if chat:
+        facts |= {"stop": chat.end_ids(), "framing": chat.framing()._asdict()}
+        return facts | {"chat_template": chat.template}
+    front = [begin] if before is None else list(before)
+    return facts | {"stop": [end], "framing": PromptFrame(front, "", "", [])._asdict()}

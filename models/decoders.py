@@ -62,7 +62,16 @@ def load_decoder(
     else:
         backbone = _converted(preset, dropout, precision)
     task_class(backbone, preset.name)
+    _tell_ties(backbone)
     return backbone
+
+
+def _tell_ties(backbone: Any) -> None:
+    """Makes a config say whether the last layer is the embeddings; KerasHub's of Llama forgets."""
+    known = backbone.get_config()
+    tied = getattr(backbone, "tie_word_embeddings", None)
+    if tied is not None and "tie_word_embeddings" not in known:
+        backbone.get_config = lambda: {**known, "tie_word_embeddings": tied}
 
 
 def packs(preset: Preset | Scratch) -> bool:
@@ -72,6 +81,19 @@ def packs(preset: Preset | Scratch) -> bool:
     config = preset.config()
     kind = str(config.get("registered_name", "")).split(">")[-1]
     return kind in QUICK or config.get("model_type") in ("gpt2", "llama", "mistral", "qwen2")
+
+
+def writes(preset: Preset) -> bool:
+    """Says whether a checkpoint is a causal language model, as its files tell."""
+    if preset.gguf:
+        return True
+    ours = preset.read("textmill/task.json") if preset.local else None
+    if ours is not None:
+        return bool(ours["task"] == "text_generation")
+    config = preset.config()
+    named = str((preset.read("task.json") or {}).get("registered_name", ""))
+    kinds = [*(config.get("architectures") or []), named.split(">")[-1]]
+    return any(str(kind).endswith(("ForCausalLM", "LMHeadModel", "CausalLM")) for kind in kinds)
 
 
 def positions(preset: Preset | Scratch) -> int:

@@ -6,10 +6,13 @@ import tempfile
 from pathlib import Path
 
 from textmill.components.adopt import adopt
+from textmill.components.adopt_generation import adopt_generation
 from textmill.components.check import check
 from textmill.components.export import export
+from textmill.components.export_generation import export_generation
 from textmill.components.push import push
 from textmill.errors import UserError
+from textmill.models.decoders import writes
 from textmill.models.preset import Preset
 from textmill.models.tasks import task_named
 from textmill.progress import Listener
@@ -29,7 +32,8 @@ def export_checkpoint(
     """Writes a version that TensorFlow Serving loads from a checkpoint; returns its folder.
 
     Args:
-        checkpoint: A Hugging Face classifier's folder or `hf://…` name, or a model of ours.
+        checkpoint: A folder or `hf://…` name of a Hugging Face classifier or causal language
+            model, a GGUF file, or a model of ours.
         to: The base folder, as `push` takes it.
         max_length: Tokens a row at most; None: what the checkpoint says.
         pair: Whether it was trained on two texts a row.
@@ -42,9 +46,21 @@ def export_checkpoint(
     """
     with tempfile.TemporaryDirectory() as workspace:
         run = Run(Path(workspace), listener=listener)
-        model = run(adopt, checkpoint=Preset(checkpoint), max_length=max_length, pair=pair)
-        task = task_named(model.task()["task"])
-        saved = run(export, model, task=task, precision=precision)
+        preset = Preset(checkpoint)
+        if writes(preset):
+            if pair:
+                raise UserError(
+                    f"--pair: {checkpoint} writes",
+                    expected="a model that compares two texts",
+                    received="--pair",
+                    fix="leave --pair out",
+                )
+            model = run(adopt_generation, checkpoint=preset, max_length=max_length)
+            saved = run(export_generation, model, precision=precision)
+        else:
+            model = run(adopt, checkpoint=preset, max_length=max_length, pair=pair)
+            task = task_named(model.task()["task"])
+            saved = run(export, model, task=task, precision=precision)
         return run(push, saved, run(check, saved), to=str(to)).model_path
 
 

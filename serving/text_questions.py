@@ -9,6 +9,7 @@ from textmill.serving.graph_rules import fits, gives
 from textmill.serving.questions import ALONE, EACH, EQUAL, SAMPLES, Questions, Subject
 from textmill.serving.warmup_rules import WARM, read
 
+TOGETHER = 8  # golden rows that are asked at once
 FEW = 3  # texts that are answered as the model does by default, which may take long
 AFTER = "continuation"
 
@@ -26,7 +27,7 @@ def text_questions(subject: Subject) -> Questions:
     ]
     usable = [name for name in (DEFAULT, GENERATE, SCORE) if _asks(subject, name)]
     answering = [name for name in usable if gives(subject.meta, name, subject.wanted[name])]
-    batch = rows[:: max(1, len(rows) // 8)]  # short, long and strange, some of each
+    batch = rows[:: max(1, len(rows) // TOGETHER)]  # short, long and strange, some of each
     few = rows[:: max(1, len(rows) // FEW)][:FEW]
     warmup = read(subject.folder, subject.meta)
     inputs = {DEFAULT: _prompts, GENERATE: greedily, SCORE: _answers}
@@ -45,14 +46,21 @@ def text_questions(subject: Subject) -> Questions:
             {"signature": GENERATE, "inputs": greedily(some)}
             for some in (batch, *([row] for row in batch))
         ]
-        if golden:
-            requests[EQUAL] = [
-                {"signature": GENERATE, "inputs": greedily(golden)},
-                {"signature": SCORE, "inputs": _answers(golden)},
-            ]
+        # Some at a time: beside a long prompt, short ones take as much memory.
+        ordered = by_length(golden)
+        requests[EQUAL] = [
+            {"signature": name, "inputs": inputs[name](ordered[first : first + TOGETHER])}
+            for first in range(0, len(ordered), TOGETHER)
+            for name in (GENERATE, SCORE)
+        ]
     texts = [{"text": row[PROMPT]} for row in rows]
     # By default it may draw at random, or go on for long enough that rounding decides.
     return Questions(usable, answering, texts, requests, warmup, by_chance=(DEFAULT,))
+
+
+def by_length(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns golden rows in the order in which they are asked."""
+    return sorted(rows, key=lambda row: len(row[PROMPT]))
 
 
 def greedily(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:

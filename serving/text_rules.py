@@ -6,6 +6,7 @@ from typing import Any
 
 from textmill.serving.questions import ALONE, EQUAL, Questions, Subject
 from textmill.serving.rows import Row, judge
+from textmill.serving.text_questions import by_length
 
 SHOWN = 60  # characters of a text that differs
 
@@ -14,23 +15,25 @@ def text_rows(
     subject: Subject, _: Questions, said: dict[str, list[dict[str, Any]]]
 ) -> list[Row]:
     """Judges what a model answered to `text_questions`: the rules EQUAL and ALONE."""
-    return [_equal(subject.golden, said[EQUAL], subject.tolerance), _alone(said[ALONE])]
+    return [_equal(by_length(subject.golden), said[EQUAL], subject.tolerance), _alone(said[ALONE])]
 
 
 def _equal(golden: list[dict[str, Any]], said: list[dict[str, Any]], near: float) -> Row:
     if not said:
         return Row(EQUAL, "skipped", "no manifest with rows of the trained model", "")
-    written, likely = said
+    texts = [text for answer in said[::2] for text in answer["text"]]
+    likely, tokens = (
+        [value for answer in said[1::2] for value in answer[name]]
+        for name in ("log_probability", "tokens")
+    )
     wrong = [
         f"{ours[:SHOWN]!r} for {row['answer'][:SHOWN]!r}"
-        for ours, row in zip(written["text"], golden, strict=True)
+        for ours, row in zip(texts, golden, strict=True)
         if ours != row["answer"]
     ]
     far = max(
         abs(ours - row["log_probability"]) / max(1, count)
-        for ours, count, row in zip(
-            likely["log_probability"], likely["tokens"], golden, strict=True
-        )
+        for ours, count, row in zip(likely, tokens, golden, strict=True)
     )
     if not far <= near:  # what is no number is not near
         wrong.append(f"log-probabilities differ by up to {far:.3g} a token")

@@ -195,7 +195,9 @@ def export(
     checkpoint: Annotated[
         str,
         typer.Argument(
-            metavar="CHECKPOINT", help="A Hugging Face classifier, or a model that a run trained."
+            metavar="CHECKPOINT",
+            help="A Hugging Face classifier or causal language model, a GGUF file, or a model that "
+            "a run trained.",
         ),
     ],
     out_dir: Annotated[
