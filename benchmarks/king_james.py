@@ -52,6 +52,7 @@ budget = "{budget}"
 batch_size = {batch}
 learning_rate = {rate}
 weight_decay = {decay}
+precision = "{precision}"
 warmup = 0.05
 decay = "cosine"
 clip_norm = 1.0
@@ -62,9 +63,10 @@ CHOSEN = {
     "vocabulary": "4096",
     "length": "512",
     "dropout": "0.1",
-    "batch": "8",
-    "rate": "2e-3",
+    "batch": "4",
+    "rate": "1.5e-3",
     "decay": "0.1",
+    "precision": "auto",
 }
 
 

@@ -35,7 +35,9 @@ def verses(package: Path) -> Iterator[tuple[str, int, str]]:
     """
     (module,) = (package / MODULES).iterdir()
     for testament in ("ot", "nt"):
-        read = {kind: (module / f"{testament}.{kind}").read_bytes() for kind in ("bzs", "bzv", "bzz")}
+        read = {
+            kind: (module / f"{testament}.{kind}").read_bytes() for kind in ("bzs", "bzv", "bzz")
+        }
         blocks = [
             zlib.decompress(read["bzz"][start : start + size])
             for start, size, _ in struct.iter_unpack("<III", read["bzs"])
