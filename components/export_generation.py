@@ -32,7 +32,17 @@ TOLERANCES: dict[Name, float] = {
     "bfloat16": 0.2,
     "int8_weights": 0.3,
 }
-KEPT = ("task", "max_length", "longest", "cleaning", "begin", "end", "stop", "framing", "chat_template")
+KEPT = (
+    "task",
+    "max_length",
+    "longest",
+    "cleaning",
+    "begin",
+    "end",
+    "stop",
+    "framing",
+    "chat_template",
+)
 
 
 def export_generation(
@@ -129,5 +139,3 @@ def _warm(row: dict[str, Any]) -> dict[str, Any]:
     """Returns what a client sends to all signatures for a golden row."""
     wishes = {name: values[0] for name, values in greedily([row]).items()}
     return wishes | {PROMPT: row[PROMPT], AFTER: row["answer"], "max_new_tokens": WARM}
-
-

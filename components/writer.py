@@ -82,7 +82,6 @@ class Writer:
                 found[i] = text.decode()
         return found
 
-
     def drafts(self, prompts: Sequence[str], most: int) -> list[list[int]]:
         """Returns the likeliest tokens behind each prompt, one after the other.
 

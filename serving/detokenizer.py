@@ -54,7 +54,9 @@ class Detokenizer:
 
         ids = token_ids.flat_values
         known = (ids >= 0) & (ids < len(self.of_tokens))
-        each = tf.gather(tf.constant([*self.of_tokens, b""]), tf.where(known, ids, len(self.of_tokens)))
+        each = tf.gather(
+            tf.constant([*self.of_tokens, b""]), tf.where(known, ids, len(self.of_tokens))
+        )
         # A character may lie across two tokens, so that bytes are joined before they are read.
         joined = tf.strings.reduce_join(token_ids.with_flat_values(each), -1)
         return tf.strings.unicode_transcode(joined, "UTF-8", "UTF-8", errors="replace")

@@ -58,5 +58,3 @@ def _alone(together: list[Any], alone: list[Any], near: float) -> Row:
         f"{len(together)} texts, alone and together, within {near:.2g}",
         "mask the padding in every layer, and take no statistics over the batch",
     )
-
-

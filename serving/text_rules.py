@@ -11,9 +11,7 @@ from textmill.serving.text_questions import by_length
 SHOWN = 60  # characters of a text that differs
 
 
-def text_rows(
-    subject: Subject, _: Questions, said: dict[str, list[dict[str, Any]]]
-) -> list[Row]:
+def text_rows(subject: Subject, _: Questions, said: dict[str, list[dict[str, Any]]]) -> list[Row]:
     """Judges what a model answered to `text_questions`: the rules EQUAL and ALONE."""
     return [_equal(by_length(subject.golden), said[EQUAL], subject.tolerance), _alone(said[ALONE])]
 
