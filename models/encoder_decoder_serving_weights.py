@@ -13,62 +13,80 @@ if TYPE_CHECKING:
     import keras
 
 
-def encoder_decoder_serving_weights(backbone: keras.Model) -> EncoderDecoderWeights:
-    """Returns the weights of a KerasHub encoder-decoder.
+def encoder_decoder_serving_weights(
+    backbone: keras.Model, *, longest_source: int, longest: int
+) -> EncoderDecoderWeights:
+    """Returns the weights of an encoder-decoder of KerasHub's layers.
 
     Args:
-        backbone: BART's, computing in float32.
+        backbone: BART's or `EncoderDecoderBackbone`, computing in float32.
+        longest_source: Tokens that a source may have; fewer where embeddings tell fewer places.
+        longest: Tokens that what is written may have, those that begin it too; likewise.
 
     Raises:
         UserError: It is of another kind.
     """
     import keras_hub
 
+    from textmill.models.encoder_decoder import EncoderDecoderBackbone
+
     hub: Any = keras_hub.models
-    # A subclass may compute otherwise, so that only this very class is known.
-    if type(backbone) is hub.BartBackbone:
-        return _bart(backbone)
-    raise UserError(
-        f"a model of {type(backbone).__name__} can't be served yet",
-        expected="BART",
-        received=type(backbone).__name__,
-        fix="take a model of this kind",
-    )
-
-
-def _bart(backbone: Any) -> EncoderDecoderWeights:
-    def half(layers: list[Any], position_embedding: Any, norm: Any) -> DecoderWeights:
-        positions = array(position_embedding.position_embeddings)
-        return DecoderWeights(
-            tokens=tokens,
-            positions=positions,
-            turns=None,
-            blocks=tuple(map(_block, layers)),
-            heads=layers[0].num_heads,
-            key_heads=layers[0].num_heads,
-            activation=activation(layers[0]._feedforward_intermediate_dense.activation),
-            gated=False,
-            epsilon=epsilon([norm, *_norms(layers)]),
-            norm=None,
-            logits=None,
-            longest=len(positions),
-            first_norm=scale(norm),
-            norm_behind=True,
+    # A subclass may compute otherwise, so that only these very classes are known.
+    if type(backbone) not in (hub.BartBackbone, EncoderDecoderBackbone):
+        raise UserError(
+            f"a model of {type(backbone).__name__} can't be served yet",
+            expected="BART, or an encoder-decoder made from scratch",
+            received=type(backbone).__name__,
+            fix="take a model of one of these kinds",
         )
-
     tokens = array(backbone.token_embedding.embeddings)
     return EncoderDecoderWeights(
-        half(
-            backbone.encoder_transformer_layers,
-            backbone.encoder_position_embedding,
-            backbone.encoder_embeddings_layer_norm,
-        ),
-        half(
-            backbone.decoder_transformer_layers,
-            backbone.decoder_position_embedding,
-            backbone.decoder_embeddings_layer_norm,
-        ),
+        _half(backbone, "encoder", tokens, longest_source),
+        _half(backbone, "decoder", tokens, longest),
     )
+
+
+def _half(backbone: Any, side: str, tokens: Any, longest: int) -> DecoderWeights:
+    """Returns the encoder or the decoder.
+
+    Args:
+        backbone: The whole.
+        side: Which, as its attributes name it.
+        tokens: Embeddings of both.
+        longest: Tokens that a row may have.
+    """
+    layers = getattr(backbone, f"{side}_transformer_layers")
+    behind = not layers[0].normalize_first
+    places = getattr(backbone, f"{side}_position_embedding")
+    # BART's norm is on the embeddings, that of a model from scratch behind the last block.
+    norm = getattr(backbone, f"{side}_embeddings_layer_norm" if behind else f"{side}_layer_norm")
+    positions = array(places.position_embeddings) if behind else None
+    return DecoderWeights(
+        tokens=tokens,
+        positions=positions,
+        turns=None,
+        blocks=tuple(map(_block, layers)),
+        heads=layers[0].num_heads,
+        key_heads=layers[0].num_heads,
+        activation=activation(layers[0]._feedforward_intermediate_dense.activation),
+        gated=False,
+        epsilon=epsilon([norm, *_norms(layers)]),
+        norm=None if behind else scale(norm),
+        logits=None,
+        longest=longest if positions is None else min(longest, len(positions)),
+        waves=_waves(places, tokens.shape[1]) if positions is None else None,
+        by=1.0 if behind else tokens.shape[1] ** 0.5,
+        first_norm=scale(norm) if behind else None,
+        norm_behind=behind,
+    )
+
+
+def _waves(layer: Any, width: int) -> Any:
+    """Returns the rates of a `SinePositionEncoding`, in the operations that it computes them in."""
+    from keras import ops
+
+    pair = ops.cast(2 * (ops.arange(width) // 2), "float32") / width
+    return array(ops.power(ops.cast(1 / layer.max_wavelength, "float32"), pair))
 
 
 def _block(layer: Any) -> DecoderBlock:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from textmill.encoder_decoder_weights import EncoderDecoderWeights
 from textmill.models.encoder_decoder_serving_weights import encoder_decoder_serving_weights
 from textmill.serving.encoder_decoder import EncoderDecoder
 from textmill.serving.read import following, prompt
@@ -24,7 +25,15 @@ def bart() -> Any:
     )  # fmt: skip
 
 
-KINDS = {"bart": bart}
+def scratch() -> Any:
+    from textmill.models.encoder_decoder import EncoderDecoderBackbone
+
+    return EncoderDecoderBackbone(
+        vocabulary_size=VOCABULARY, num_layers=3, num_heads=4, hidden_dim=32, intermediate_dim=64
+    )
+
+
+KINDS = {"bart": bart, "scratch": scratch}
 
 
 def shaken(backbone: Any) -> Any:
@@ -33,6 +42,10 @@ def shaken(backbone: Any) -> Any:
     for weight in backbone.weights:
         weight.assign(weight + random.normal(0, 0.15, weight.shape).astype(np.float32))
     return backbone
+
+
+def weights(backbone: Any) -> EncoderDecoderWeights:
+    return encoder_decoder_serving_weights(backbone, longest_source=LONGEST, longest=LONGEST)
 
 
 def rows(*lengths: int) -> list[list[int]]:
@@ -44,7 +57,7 @@ def served(
     backbone: Any, sources: list[list[int]], targets: list[list[int]], first: int
 ) -> list[Any]:
     """Returns the logits of each target's tokens from `first` on, read one by one from there."""
-    model = EncoderDecoder(encoder_decoder_serving_weights(backbone), [2])
+    model = EncoderDecoder(weights(backbone), [2])
     network = model.network(tf.ragged.constant(sources, tf.int32))
     begun = [min(first, len(row) - 1) for row in targets]
     padded = tf.ragged.constant([r[:n] for r, n in zip(targets, begun, strict=True)]).to_tensor()
@@ -113,4 +126,4 @@ def test_another_kind_of_model_is_told() -> None:
         max_sequence_length=LONGEST,
     )  # fmt: skip
     with pytest.raises(UserError, match="GPT2Backbone can't be served yet"):
-        encoder_decoder_serving_weights(other)
+        weights(other)
