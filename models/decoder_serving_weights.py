@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from textmill.decoder_weights import Activation, DecoderBlock, DecoderWeights, Linear, Scale
+from textmill.decoder_weights import DecoderBlock, DecoderWeights, Scale
 from textmill.errors import UserError
+from textmill.models.layer_weights import activation, array, epsilon, joined, narrowing, scale
 
 if TYPE_CHECKING:
     import keras
@@ -50,21 +51,21 @@ def _slides(backbone: Any, longest: int) -> bool:
 
 def _gpt2(backbone: Any, longest: int) -> DecoderWeights:
     layers = backbone.transformer_layers
-    positions = _array(backbone.position_embedding.position_embeddings)[:longest]
+    positions = array(backbone.position_embedding.position_embeddings)[:longest]
     norms = [backbone.layer_norm]
     for each in layers:
         norms += [each._self_attention_layer_norm, each._feedforward_layer_norm]
     return DecoderWeights(
-        tokens=_array(backbone.token_embedding.embeddings),
+        tokens=array(backbone.token_embedding.embeddings),
         positions=positions,
         turns=None,
         blocks=tuple(map(_gpt2_block, layers)),
         heads=layers[0].num_heads,
         key_heads=layers[0].num_heads,
-        activation=_activation(layers[0]._feedforward_intermediate_dense.activation),
+        activation=activation(layers[0]._feedforward_intermediate_dense.activation),
         gated=False,
-        epsilon=_epsilon(norms),
-        norm=Scale(_array(backbone.layer_norm.gamma), _array(backbone.layer_norm.beta)),
+        epsilon=epsilon(norms),
+        norm=scale(backbone.layer_norm),
         logits=None,
         longest=len(positions),
     )
@@ -74,12 +75,12 @@ def _gpt2_block(layer: Any) -> DecoderBlock:
     attention = layer._self_attention_layer
     before, between = layer._self_attention_layer_norm, layer._feedforward_layer_norm
     return DecoderBlock(
-        attend_norm=Scale(_array(before.gamma), _array(before.beta)),
-        project=_joined(attention._query_dense, attention._key_dense, attention._value_dense),
-        attend=_narrowing(attention._output_dense),
-        feed_norm=Scale(_array(between.gamma), _array(between.beta)),
-        widen=_joined(layer._feedforward_intermediate_dense),
-        narrow=_narrowing(layer._feedforward_output_dense),
+        attend_norm=scale(before),
+        project=joined(attention._query_dense, attention._key_dense, attention._value_dense),
+        attend=narrowing(attention._output_dense),
+        feed_norm=scale(between),
+        widen=joined(layer._feedforward_intermediate_dense),
+        narrow=narrowing(layer._feedforward_output_dense),
     )
 
 
@@ -91,19 +92,19 @@ def _llama(backbone: Any, longest: int) -> DecoderWeights:
     for each in layers:
         norms += [each._self_attention_layernorm, each._feedforward_layernorm]
     rotary = first.rotary_embedding_layer
-    turns = _array(rotary._get_inverse_freq(size)) / rotary.scaling_factor
+    turns = array(rotary._get_inverse_freq(size)) / rotary.scaling_factor
     return DecoderWeights(
-        tokens=_array(embeddings.embeddings),
+        tokens=array(embeddings.embeddings),
         positions=None,
         turns=turns.astype("float32"),
         blocks=tuple(map(_llama_block, layers)),
         heads=heads,
         key_heads=first._key_dense.kernel.shape[1],
-        activation=_activation(layers[0].activation),
+        activation=activation(layers[0].activation),
         gated=True,
-        epsilon=_epsilon(norms),
-        norm=Scale(_array(backbone.layer_norm.scale)),
-        logits=None if embeddings.tie_weights else _array(embeddings.reverse_embeddings),
+        epsilon=epsilon(norms),
+        norm=Scale(array(backbone.layer_norm.scale)),
+        logits=None if embeddings.tie_weights else array(embeddings.reverse_embeddings),
         longest=longest,
     )
 
@@ -111,71 +112,11 @@ def _llama(backbone: Any, longest: int) -> DecoderWeights:
 def _llama_block(layer: Any) -> DecoderBlock:
     attention = layer._self_attention_layer
     return DecoderBlock(
-        attend_norm=Scale(_array(layer._self_attention_layernorm.scale)),
-        project=_joined(attention._query_dense, attention._key_dense, attention._value_dense),
-        attend=_narrowing(attention._output_dense),
-        feed_norm=Scale(_array(layer._feedforward_layernorm.scale)),
+        attend_norm=Scale(array(layer._self_attention_layernorm.scale)),
+        project=joined(attention._query_dense, attention._key_dense, attention._value_dense),
+        attend=narrowing(attention._output_dense),
+        feed_norm=Scale(array(layer._feedforward_layernorm.scale)),
         # KerasHub names them the other way round: its gate is what Llama calls up.
-        widen=_joined(layer._feedforward_gate_dense, layer._feedforward_intermediate_dense),
-        narrow=_narrowing(layer._feedforward_output_dense),
+        widen=joined(layer._feedforward_gate_dense, layer._feedforward_intermediate_dense),
+        narrow=narrowing(layer._feedforward_output_dense),
     )
-
-
-def _joined(*layers: Any) -> Linear:
-    """Returns layers on the same input as one, their outputs side by side."""
-    import numpy as np
-
-    kernels = [_array(each.kernel) for each in layers]
-    kernel = np.concatenate([each.reshape(len(each), -1) for each in kernels], -1)
-    if layers[0].bias is None:
-        return Linear(kernel)
-    return Linear(kernel, np.concatenate([_array(each.bias).reshape(-1) for each in layers]))
-
-
-def _narrowing(layer: Any) -> Linear:
-    """Returns a layer whose input may have heads."""
-    kernel = _array(layer.kernel)
-    bias = None if layer.bias is None else _array(layer.bias)
-    return Linear(kernel.reshape(-1, kernel.shape[-1]), bias)
-
-
-def _epsilon(norms: list[Any]) -> float:
-    found = {float(each.epsilon) for each in norms}
-    if len(found) > 1:
-        raise UserError(
-            "the norms of this model add different numbers to a variance",
-            expected="one epsilon",
-            received=str(sorted(found)),
-            fix="take the model as it was published",
-        )
-    return found.pop()
-
-
-def _activation(function: Any) -> Activation:
-    """Returns the name of an activation, told by what it computes."""
-    import keras
-    import numpy as np
-
-    at = np.linspace(-3, 3, 13, dtype=np.float32)
-    known: dict[Activation, Any] = {
-        "gelu": lambda x: keras.ops.gelu(x, approximate=False),
-        "gelu_new": lambda x: keras.ops.gelu(x, approximate=True),
-        "relu": keras.ops.relu,
-        "silu": keras.ops.silu,
-    }
-    for name, theirs in known.items():
-        if np.allclose(_array(function(at)), _array(theirs(at)), atol=1e-6):
-            return name
-    raise UserError(
-        "the activation of this model can't be served yet",
-        expected=", ".join(known),
-        received=str(getattr(function, "__name__", function)),
-        fix="take a model with one of these",
-    )
-
-
-def _array(value: Any) -> Any:
-    import keras
-    import numpy as np
-
-    return np.asarray(keras.ops.convert_to_numpy(value), np.float32)

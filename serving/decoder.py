@@ -1,11 +1,12 @@
-"""A causal decoder as a graph that serves: tokens in, logits out, what was read kept in caches."""
+"""A decoder as a graph that serves: tokens in, logits out, what was read kept in caches."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from textmill.decoder_weights import DecoderBlock, DecoderWeights
-from textmill.serving.decoder_layers import activation, linear, norm, product
+from textmill.serving.cross_attention import CrossAttention, Memory
+from textmill.serving.decoder_layers import activation, linear, norm, ordered, product
 from textmill.serving.precision import FLOAT32, Precision, Reading, Store
 from textmill.serving.quantization import dequantized
 
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
 
     import tensorflow as tf
 
-    from textmill.decoder_weights import Array
+    from textmill.decoder_weights import Array, Scale
+    from textmill.serving.decoder_layers import Kept, Layer
     from textmill.serving.read import Caches, Read
 
-    Layer = Callable[[tf.Tensor], tf.Tensor]
     Angles = tuple[tf.Tensor, tf.Tensor] | None  # cosines and sines of places
 
 EXACT = 64  # of the likeliest tokens, whose logits are computed anew where others are rounded
@@ -29,22 +30,33 @@ class Decoder:
     Args:
         weights: Of the trained model.
         precision: In what numbers they are kept and multiplied; attention is float32 always.
+        shared: What an encoder and a decoder share: where weights are kept, and embeddings of
+            tokens. Who gives it closes the store.
 
     Attributes:
         variables: The weights, each once.
         longest: Tokens that a row may have.
     """
 
-    def __init__(self, weights: DecoderWeights, precision: Precision = FLOAT32) -> None:
+    def __init__(
+        self,
+        weights: DecoderWeights,
+        precision: Precision = FLOAT32,
+        *,
+        shared: tuple[Store, Table] | None = None,
+    ) -> None:
         self.longest, self.key_heads, self.turns = weights.longest, weights.key_heads, weights.turns
-        self.store = store = Store(precision)
-        self.tokens = _Table(store, weights.tokens)
-        self.positions = None if weights.positions is None else _Table(store, weights.positions)
+        self.waves, self.by = weights.waves, weights.by
+        self.store = store = shared[0] if shared else Store(precision)
+        self.tokens = shared[1] if shared else Table(store, weights.tokens)
+        self.positions = None if weights.positions is None else Table(store, weights.positions)
+        self.first_norm = _norm(store, weights.first_norm, weights.epsilon)
         self.blocks = [_Block(store, each, weights) for each in weights.blocks]
         self.size = self.blocks[0].size
-        self.norm = norm(store, weights.norm, weights.epsilon)
-        self.last = self.tokens if weights.logits is None else _Table(store, weights.logits.T)
-        store.close()
+        self.norm = _norm(store, weights.norm, weights.epsilon)
+        self.last = self.tokens if weights.logits is None else Table(store, weights.logits.T)
+        if not shared:
+            store.close()
         self.variables = store.variables
 
     def network(self) -> Network:
@@ -61,19 +73,27 @@ class Network:
     A block adds the keys and values of what it reads to its cache, float32 [2 * rows * heads *
     slots, size], so that what was read once is not read again.
 
+    Args:
+        decoder: What it is.
+        read: Its weights, where others of the graph read them too.
+        memory: What an encoder made of sources, for a decoder that attends to some.
+
     Attributes:
         longest: Tokens that a row may have.
     """
 
-    def __init__(self, decoder: Decoder) -> None:
-        read = decoder.store.read()
+    def __init__(
+        self, decoder: Decoder, read: Reading | None = None, memory: Memory | None = None
+    ) -> None:
+        read = read or decoder.store.read()
         self.longest = decoder.longest
         self._decoder = decoder
         self._kind = decoder.store.precision.products
         self._tokens = decoder.tokens.look_up(read)
         positions = decoder.positions
         self._positions = None if positions is None else positions.look_up(read)
-        self._blocks = [each.layer(read) for each in decoder.blocks]
+        self._first_norm = decoder.first_norm(read)
+        self._blocks = [each.layer(read, memory) for each in decoder.blocks]
         self._norm = decoder.norm(read)
         self._exact, self._kernel = decoder.last.look_up(read), decoder.last.kernel(read)
 
@@ -100,8 +120,13 @@ class Network:
         import tensorflow as tf
 
         x = self._tokens(token_ids)
+        if self._decoder.by != 1:
+            x *= self._decoder.by
         if self._positions is not None:
             x += self._positions(read.places)
+        if self._decoder.waves is not None:
+            x += _waves(read.places, self._decoder.waves)
+        x = self._first_norm(x)
         angles = None
         if self._decoder.turns is not None:
             turned = tf.cast(read.places, tf.float32)[:, None, None] * self._decoder.turns
@@ -131,7 +156,7 @@ class Network:
         return tf.tensor_scatter_nd_update(found, tf.stack([row, best], -1), exact)
 
 
-class _Table:
+class Table:
     """Embeddings, or the kernel of the last layer: [tokens, width]."""
 
     def __init__(self, store: Store, value: Array) -> None:
@@ -158,6 +183,10 @@ class _Block:
     def __init__(self, store: Store, block: DecoderBlock, weights: DecoderWeights) -> None:
         self.heads, self.key_heads = weights.heads, weights.key_heads
         self.size = block.project.kernel.shape[1] // (self.heads + 2 * self.key_heads)
+        self.norm_behind = weights.norm_behind
+        self.cross = None
+        if block.cross is not None:
+            self.cross = CrossAttention(store, block.cross, weights)
         self.parts = (
             norm(store, block.attend_norm, weights.epsilon),
             linear(store, block.project),
@@ -169,26 +198,33 @@ class _Block:
         self.activate = activation(weights.activation, gated=weights.gated)
 
     def layer(
-        self, reading: Reading
+        self, reading: Reading, memory: Memory | None = None
     ) -> Callable[[tf.Tensor, Read, tf.Tensor, Angles], tuple[tf.Tensor, tf.Tensor]]:
         """Returns what makes of tokens, float32 [tokens, width], the next, and fills the cache."""
         import tensorflow as tf
 
         attend_norm, project, attend, feed_norm, widen, narrow = (p(reading) for p in self.parts)
+        before_attend, behind_attend = ordered(attend_norm, behind=self.norm_behind)
+        before_feed, behind_feed = ordered(feed_norm, behind=self.norm_behind)
+        cross = None
+        if self.cross is not None and memory is not None:
+            cross = self.cross.layer(reading, memory)
         turning = self.heads + self.key_heads
         shape = [-1, turning + self.key_heads, self.size]
 
         def block(
             x: tf.Tensor, read: Read, cache: tf.Tensor, angles: Angles
         ) -> tuple[tf.Tensor, tf.Tensor]:
-            parts = tf.reshape(project(attend_norm(x)), shape)
+            parts = tf.reshape(project(before_attend(x)), shape)
             turned, value = parts[:, :turning], parts[:, turning:]
             if angles is not None:
                 turned = _turned(turned, angles)
             query, key = turned[:, : self.heads], turned[:, self.heads :]
             cache = self._written(cache, key, value, read)
-            x += attend(self._found(query, cache, read))
-            return x + narrow(self.activate(widen(feed_norm(x)))), cache
+            x = behind_attend(x + attend(self._found(query, cache, read)))
+            if cross is not None:
+                x = cross(x, read)
+            return behind_feed(x + narrow(self.activate(widen(before_feed(x))))), cache
 
         return block
 
@@ -236,6 +272,21 @@ class _Block:
         found = tf.reshape(found, tf.stack([rows, self.key_heads, group, time, self.size]))
         found = tf.reshape(tf.transpose(found, [0, 3, 1, 2, 4]), [-1, self.heads * self.size])
         return tf.gather(found, read.joined)
+
+
+def _norm(store: Store, weights: Scale | None, epsilon: float) -> Kept:
+    """Returns a norm, or what changes nothing."""
+    if weights is None:
+        return lambda read: lambda x: x
+    return norm(store, weights, epsilon)
+
+
+def _waves(places: tf.Tensor, waves: Array) -> tf.Tensor:
+    """Returns what tells places, int32 [tokens] to float32 [tokens, width]."""
+    import tensorflow as tf
+
+    angles = tf.cast(places, tf.float32)[:, None] * waves
+    return tf.where(tf.range(len(waves)) % 2 == 0, tf.sin(angles), tf.cos(angles))
 
 
 def _turned(x: tf.Tensor, angles: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:

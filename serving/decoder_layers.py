@@ -81,6 +81,15 @@ def norm(store: Store, weights: Scale, epsilon: float) -> Kept:
     return ready
 
 
+def ordered(norm: Layer, *, behind: bool) -> tuple[Layer, Layer]:
+    """Returns what comes before a part of a block, and what comes behind its sum."""
+
+    def same(x: tf.Tensor) -> tf.Tensor:
+        return x
+
+    return (same, norm) if behind else (norm, same)
+
+
 def activation(name: Activation, *, gated: bool) -> Layer:
     """Returns an activation; with a gate [tokens, 2 * width] to [tokens, width]."""
     import tensorflow as tf

@@ -43,6 +43,8 @@ class Prompts:
         special: Text that becomes one token where a whole conversation is given, such as
             <|im_start|>, and its id.
         clean: What happens to a prompt first, string [batch] to the same.
+        longest: Tokens that a prompt may have, frame and all, where one that is longer is to be cut
+            at the end of its text. None: it has as many as it has.
     """
 
     def __init__(
@@ -53,9 +55,13 @@ class Prompts:
         start: int,
         special: Mapping[str, int] | None = None,
         clean: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        longest: int | None = None,
     ) -> None:
         self.tokenizer, self.frame, self._start = tokenizer, frame, start
         self._special, self._clean = dict(special or {}), clean or (lambda text: text)
+        self._most: int | None = None
+        if longest is not None:
+            self._most = max(longest - len(frame.before) - len(frame.after), 0)
 
     def __call__(self, text: tf.Tensor) -> tf.RaggedTensor:
         """Returns the ids of each prompt in its frame, one at least; no text is a special token.
@@ -78,7 +84,10 @@ class Prompts:
             return tf.RaggedTensor.from_tensor(every, row_splits_dtype=tf.int64)
 
         before, after = around(self.frame.before), around(self.frame.after)
-        return self._started(tf.concat([before, self.inside(text), after], 1))
+        inside = self.tokenizer.pieces(text, self._most)
+        if self._most is not None:
+            inside = inside[:, : self._most]
+        return self._started(tf.concat([before, inside, after], 1))
 
     def conversation(self, text: tf.Tensor) -> tf.RaggedTensor:
         """Returns the ids of texts that are all that a model reads, special tokens among them.

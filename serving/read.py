@@ -23,8 +23,8 @@ class Read(NamedTuple):
         spread: int32 [rows, time], which token is read at a time; of a row that has fewer some
             other.
         joined: int32 [tokens], which of [rows, time] a token is.
-        hidden: float32, 0 where a token may look, else `HIDDEN`: [1, 1, time, slots], or where
-            `single` [rows, 1, slots, 1].
+        hidden: float32, 0 where a token may look, else `HIDDEN`: [1, 1, time, slots], where
+            `single` [rows, 1, slots, 1], of a source [rows, 1, 1, slots].
         count: int32 [3], rows, time and slots.
         single: Whether `time` is 1, and token i is of row i.
     """
@@ -84,6 +84,28 @@ def prompt(token_ids: tf.Tensor, lengths: tf.Tensor, slots: tf.Tensor) -> tuple[
         tf.gather(tf.reshape(token_ids, [-1]), joined),
         Read(place, row * slots + place, spread, joined, hidden, count, single=False),
     )
+
+
+def source(sources: tf.RaggedTensor) -> tuple[tf.Tensor, Read]:
+    """Returns the tokens of sources, and where they are, for an encoder to read.
+
+    Every token sees all of its source.
+
+    Args:
+        sources: int32 [rows, (tokens)], one at least in each.
+    """
+    import tensorflow as tf
+
+    lengths = tf.cast(sources.row_lengths(), tf.int32)
+    rows, time = tf.size(lengths), tf.reduce_max(tf.concat([lengths, [1]], 0))
+    row, firsts = tf.cast(sources.value_rowids(), tf.int32), tf.cumsum(lengths, exclusive=True)
+    count = tf.size(row)
+    place = tf.range(count) - tf.gather(firsts, row)
+    joined = row * time + place
+    spread = tf.minimum(firsts[:, None] + tf.range(time), count - 1)
+    hidden = tf.where(tf.range(time) < lengths[:, None], 0.0, HIDDEN)[:, None, None]
+    read = Read(place, joined, spread, joined, hidden, tf.stack([rows, time, time]), single=False)
+    return sources.flat_values, read
 
 
 def following(places: tf.Tensor, slots: tf.Tensor) -> Read:

@@ -1,4 +1,4 @@
-"""The trained weights of a causal decoder, as arrays: what training hands over to serving."""
+"""The trained weights of a decoder, as arrays: what training hands over to serving."""
 
 from __future__ import annotations
 
@@ -30,17 +30,36 @@ class Scale(NamedTuple):
     offset: Array | None = None
 
 
-class DecoderBlock(NamedTuple):
-    """A layer of a Transformer that normalizes before each of its two parts.
+class Cross(NamedTuple):
+    """Attention to what an encoder made of a source, between the other two parts of a layer.
 
     Attributes:
-        attend_norm: Before the attention.
+        norm: Of this part.
+        query: Queries of all heads side by side: [width, heads * size].
+        memory: Keys and values of the source in one: [width, 2 * heads * size].
+        attend: From what the heads found, side by side, to what is added.
+
+    Source: https://arxiv.org/abs/1706.03762, section 3.2.3.
+    """
+
+    norm: Scale
+    query: Linear
+    memory: Linear
+    attend: Linear
+
+
+class DecoderBlock(NamedTuple):
+    """A layer of a Transformer, whose parts are normalized before, or behind their sums.
+
+    Attributes:
+        attend_norm: Of the attention.
         project: Queries, keys and values in one: [width, (heads + 2 * key_heads) * size], heads
             side by side in each.
         attend: From what the heads found, side by side, to what is added.
-        feed_norm: Before the feed-forward part.
+        feed_norm: Of the feed-forward part.
         widen: Into it; of a gated one the gate and what it lets through, side by side.
         narrow: Out of it.
+        cross: Attention to a source; None where there is none.
 
     Source: https://arxiv.org/abs/1706.03762, section 3.1.
     """
@@ -51,31 +70,40 @@ class DecoderBlock(NamedTuple):
     feed_norm: Scale
     widen: Linear
     narrow: Linear
+    cross: Cross | None = None
 
 
 class DecoderWeights(NamedTuple):
-    """A decoder of GPT-2's or of Llama's kind.
+    """A decoder of GPT-2's or of Llama's kind, or half of an encoder-decoder.
+
+    Places are told by `positions`, by `turns` or by `waves`.
 
     Attributes:
         tokens: Embeddings, float32 [vocabulary, width].
-        positions: Embeddings, float32 [longest row, width]; None: places are told by `turns`.
+        positions: Embeddings, float32 [longest row, width], or None.
         turns: By how much a pair of numbers of a query or key turns from place to place, in
             radians, float32 [size / 2]; the pairs are the numbers i and i + size / 2 of a head.
-            None: places are told by `positions`.
+            Or None.
         blocks: In their order.
         heads: Of a query.
         key_heads: Of keys and values; `heads` is a multiple, and neighbours share one.
         activation: Of the feed-forward parts.
         gated: Whether these have a gate: https://arxiv.org/abs/2002.05202.
         epsilon: What each norm adds to a variance.
-        norm: Behind the last block.
+        norm: Behind the last block; None: there is none.
         logits: The last layer, without bias, float32 [width, vocabulary]; None: `tokens` turned
             round.
         longest: Tokens that a row may have.
+        waves: By how much the angle of a number grows from place to place, in radians, float32
+            [width]. To the numbers of an embedding sine and cosine are added in turns. Or None.
+        by: What embeddings are multiplied by before places are added.
+        first_norm: Of the embeddings with their places; None: there is none.
+        norm_behind: Whether a norm is behind the sum of a part and what it was made of, else before
+            the part.
 
     Source: Radford et al., Language Models are Unsupervised Multitask Learners, 2019; Llama:
     https://arxiv.org/abs/2302.13971; turned pairs: https://arxiv.org/abs/2104.09864; shared keys:
-    https://arxiv.org/abs/2305.13245.
+    https://arxiv.org/abs/2305.13245; waves: https://arxiv.org/abs/1706.03762, section 3.5.
     """
 
     tokens: Array
@@ -87,6 +115,10 @@ class DecoderWeights(NamedTuple):
     activation: Activation
     gated: bool
     epsilon: float
-    norm: Scale
+    norm: Scale | None
     logits: Array | None
     longest: int
+    waves: Array | None = None
+    by: float = 1.0
+    first_norm: Scale | None = None
+    norm_behind: bool = False
