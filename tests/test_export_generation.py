@@ -1,0 +1,219 @@
+"""A model that writes, exported: what it answers is what Keras says, and `check` would see else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from exported import asked
+from test_cli import textmill
+from test_text_generation import examples, model, tokens  # noqa: F401 - fixtures
+from textmill.artifact import Examples, Model, Saved
+from textmill.components.adopt_generation import adopt_generation
+from textmill.components.export_generation import export_generation
+from textmill.errors import UserError
+from textmill.models import causal_lm
+from textmill.models.preset import Preset
+from textmill.models.tokenizer import read_tokenizer
+from textmill.serving.contract import check_contract
+from textmill.serving.generator import Defaults
+from textmill.serving.precision import PRECISIONS, Name
+from tiny_models import edit_manifest
+
+EQUAL, ALONE = "equal to the trained model", "independent of the batch"
+HOW = Defaults(max_new_tokens=10)
+
+
+@pytest.fixture(scope="module")
+def good(
+    model: Model,  # noqa: F811
+    examples: Examples,  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    out = Saved(tmp_path_factory.mktemp("saved") / "models" / "1")
+    export_generation(out, model, examples, defaults=HOW)
+    return out.path
+
+
+@pytest.fixture
+def saved(good: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(good, tmp_path / "models" / "1")
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "assets.extra" / "manifest.json").read_text())
+    return found
+
+
+def failed(folder: Path) -> dict[str, str]:
+    rows = check_contract(folder).rows
+    assert {"signature generate", "signature score"} <= {row.rule for row in rows}
+    return {row.rule: row.found for row in rows if row.status == "failed"}
+
+
+def test_a_good_model_passes_every_rule(good: Path) -> None:
+    proof = check_contract(good)
+    status = {row.rule: row.status for row in proof.rows}
+    skipped = [rule for rule, each in status.items() if each == "skipped"]
+    assert skipped == ["loads elsewhere", "latency", "memory"]  # not asked for
+    assert proof.holds
+    assert proof.measured["latency_ms"]["p50"] > 0
+
+
+def test_golden_answers_are_those_of_kerashub(good: Path, model: Model) -> None:  # noqa: F811
+    """Its own loop, with its caches and its sampler, writes the same."""
+    tokenizer, about = read_tokenizer(model.tokenizer_file), model.task()
+    network = causal_lm.load(model.path)
+    network.compile(sampler="greedy", jit_compile=False)
+    rows = [row for row in manifest(good)["golden"] if row["max_new_tokens"]]
+    rows = [row for row in rows if len(row["prompt"]) < 8][:6]
+    assert len({row["answer"] for row in rows}) > 1
+    for row in rows:
+        text = " ".join(row["prompt"].split()) if not row["prompt"].strip() else row["prompt"]
+        ids = [*about["framing"]["before"], *tokenizer.encode(text).ids]
+        # Of 0, which ends a text, KerasHub would think that all rows have ended.
+        whole = np.ones((1, len(ids) + row["max_new_tokens"]), np.int32)
+        whole[0, : len(ids)] = ids
+        given = {"token_ids": whole, "padding_mask": (np.arange(whole.shape[1]) < len(ids))[None]}
+        made = network.generate(given, stop_token_ids=about["stop"])["token_ids"][0]
+        after = [int(i) for i in made[len(ids) :]]
+        end = next((n for n, i in enumerate(after) if i in about["stop"]), len(after))
+        assert tokenizer.decode(after[:end]) == row["answer"]
+
+
+def test_golden_rows_hold_strange_and_long_prompts(good: Path) -> None:
+    rows = manifest(good)["golden"]
+    assert max(len(row["prompt"]) for row in rows) > 5 * manifest(good)["longest"] / 2
+    assert "" in [row["prompt"] for row in rows]
+    assert sum(row["max_new_tokens"] > 3 for row in rows) > len(rows) / 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "change"),
+    [
+        (EQUAL, lambda m: m["golden"][3].update(answer="other words")),
+        (EQUAL, lambda m: m["golden"][3].update(log_probability=-1000.0)),
+        (EQUAL, lambda m: m["golden"][3].update(log_probability=float("nan"))),
+    ],
+)
+def test_another_answer_is_seen(
+    rule: str, change: Callable[[dict[str, Any]], None], saved: Path
+) -> None:
+    edit_manifest(saved, change)
+    assert list(failed(saved)) == [rule]
+
+
+def test_a_model_without_golden_rows_is_asked_all_the_same(saved: Path) -> None:
+    edit_manifest(saved, lambda m: m.pop("golden"))
+    proof = check_contract(saved)
+    status = {row.rule: row.status for row in proof.rows}
+    assert (status[EQUAL], status[ALONE], status["an answer for each"]) == (
+        "skipped", "passed", "passed",
+    )  # fmt: skip
+
+
+def test_equal_models_give_equal_bytes(
+    good: Path,
+    model: Model,  # noqa: F811
+    examples: Examples,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    again = Saved(tmp_path / "again")
+    export_generation(again, model, examples, defaults=HOW)
+    for file in sorted(f for f in good.rglob("*") if f.is_file()):
+        assert (again.path / file.relative_to(good)).read_bytes() == file.read_bytes(), file
+
+
+@pytest.mark.parametrize("precision", [name for name in PRECISIONS if name != "float32"])
+def test_fewer_bits_pass_too(precision: Name, model: Model, tmp_path: Path) -> None:  # noqa: F811
+    out = Saved(tmp_path / "saved")
+    export_generation(out, model, precision=precision, defaults=HOW)
+    assert failed(out.path) == {}
+    assert (
+        manifest(out.path)["parameters"]["bytes"]
+        < 0.6 * 4 * manifest(out.path)["parameters"]["count"]
+    )
+
+
+def test_stop_strings_and_defaults(good: Path, model: Model, tmp_path: Path) -> None:  # noqa: F811
+    (plain,) = asked(good, "serving_default", prompt=[b"the"])["text"]
+    word = plain.decode().split()[1]
+    out = Saved(tmp_path / "saved")
+    export_generation(out, model, defaults=HOW, stop=(word,))
+    (cut,) = asked(out.path, "serving_default", prompt=[b"the"])["text"]
+    assert cut.decode() == plain.decode().partition(word)[0]
+    assert failed(out.path) == {}
+    with pytest.raises(UserError, match="temperature = -1"):
+        export_generation(Saved(tmp_path / "other"), model, defaults=HOW._replace(temperature=-1))
+
+
+def test_a_checkpoint_is_exported_as_it_is(
+    good: Path,
+    model: Model,
+    tmp_path: Path,
+) -> None:
+    """By its own folder, and with fewer tokens if that is wished for."""
+    adopted = Model(tmp_path / "adopted", "d" * 64)
+    adopt_generation(adopted, checkpoint=Preset(str(model.path)), max_length=16)
+    assert adopted.task()["longest"] == 16
+    out = Saved(tmp_path / "saved")
+    export_generation(out, adopted, defaults=HOW._replace(max_new_tokens=5))
+    assert failed(out.path) == {}
+    prompts = [b"the", b""]
+    numbers = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0}
+    numbers |= {"min_new_tokens": 0, "max_new_tokens": 5, "seed": 0}
+    wishes = {name: [value] * 2 for name, value in numbers.items()}
+    ours, theirs = (
+        asked(each, "generate", prompt=prompts, **wishes)["text"].tolist()
+        for each in (good, out.path)
+    )
+    assert ours == theirs
+    with pytest.raises(UserError, match="--max-length 1000000"):
+        adopt_generation(adopted, checkpoint=Preset(str(model.path)), max_length=1000000)
+
+
+def test_predictions_in_the_shell(good: Path, tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_bytes(b"the\n\n\xff broken\n")
+    said = textmill("predict", str(good), "--file", "prompts.txt", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    rows = [json.loads(line) for line in said.stdout.splitlines()]
+    assert [row["prompt"] for row in rows] == ["the", "", "\ufffd broken"]
+    (text,) = asked(good, "serving_default", prompt=[b"the"])["text"]
+    assert rows[0]["text"] == text.decode()
+    assert all(0 < row["tokens_generated"] <= 10 for row in rows)
+    once, again = (
+        textmill(
+            "predict", str(good), "the", *sets("temperature=1.5", f"seed={seed}"), cwd=tmp_path
+        )
+        for seed in (3, 4)
+    )
+    assert once.returncode == 0, once.stderr
+    assert once.stdout != again.stdout
+
+
+def sets(*wishes: str) -> list[str]:
+    return [word for wish in wishes for word in ("--set", wish)]
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ("max_new_tokens=0", "max_new_tokens = 0 can't be"),
+        ("max_new_tokens=99999", "expected: 1 to"),
+        ("max_new_tokens=1.5", "a whole number"),
+        ("temperature=hot", "--set temperature=hot can't be read"),
+        ("temprature=1", "did you mean temperature?"),
+        ("top_p=0", "top_p = 0.0 can't be"),
+    ],
+)
+def test_impossible_wishes(wish: str, message: str, good: Path, tmp_path: Path) -> None:
+    said = textmill("predict", str(good), "the", "--set", wish, cwd=tmp_path)
+    assert (said.returncode, said.stdout) == (2, "")
+    assert message in said.stderr
+    assert "Traceback" not in said.stderr
