@@ -9,11 +9,12 @@ from typing import Any
 from textmill.artifact import Examples, Model, Saved, write_json
 from textmill.components.export import STRANGE
 from textmill.components.golden_texts import NEW, golden_texts
-from textmill.components.writer import Writer, writer
+from textmill.components.writer import writer
 from textmill.models.chat import asked
 from textmill.quiet import import_tensorflow
 from textmill.serving import savedmodel
-from textmill.serving.generator import GREEDY, PROMPT, Defaults, write_generator
+from textmill.serving.defaults import GREEDY, Defaults
+from textmill.serving.generator import PROMPT, write_generator
 from textmill.serving.precision import Name
 from textmill.serving.servers import oldest_server
 from textmill.serving.signatures import WRITES, signatures_of
@@ -138,4 +139,5 @@ def _prompts(examples: Examples | None, *, conversations: bool) -> list[str]:
 def _warm(row: dict[str, Any]) -> dict[str, Any]:
     """Returns what a client sends to all signatures for a golden row."""
     wishes = {name: values[0] for name, values in greedily([row]).items()}
+    wishes["length_penalty"] = GREEDY.length_penalty
     return wishes | {PROMPT: row[PROMPT], AFTER: row["answer"], "max_new_tokens": WARM}

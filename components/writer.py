@@ -17,13 +17,12 @@ from textmill.models.tokenizer import read_tokenizer
 from textmill.progress import advance
 from textmill.prompt_frame import PromptFrame
 from textmill.serving.decoder import Decoder
+from textmill.serving.defaults import GREEDY, Defaults, decoded
 from textmill.serving.detokenizer import Detokenizer
-from textmill.serving.generation import Endings, cut, generate
-from textmill.serving.generator import GREEDY, Defaults
+from textmill.serving.generation import Endings, cut
 from textmill.serving.graph_tokenizer import graph_tokenizer
 from textmill.serving.precision import PRECISIONS, Name
 from textmill.serving.prompts import Prompts, special_tokens
-from textmill.serving.sampling import Wishes
 
 if TYPE_CHECKING:
     import keras
@@ -65,9 +64,8 @@ class Writer:
         import tensorflow as tf
 
         def written(some: tf.Tensor) -> tf.Tensor:
-            found, _ = generate(
-                self.decoder.network(), self.prompts(some), _same(how, tf.size(some)), self.endings
-            )
+            network = self.decoder.network()
+            found, _ = decoded(network, self.prompts(some), how, self.endings)
             return cut(self.detokenizer(found), self.endings)
 
         ask = tf.function(written, input_signature=[tf.TensorSpec([None], tf.string)])
@@ -93,8 +91,8 @@ class Writer:
 
         def drawn(some: tf.Tensor) -> tf.Tensor:
             how = GREEDY._replace(max_new_tokens=most)
-            wishes = _same(how, tf.size(some))
-            return generate(self.decoder.network(), self.prompts(some), wishes, self.endings)[0]
+            network = self.decoder.network()
+            return decoded(network, self.prompts(some), how, self.endings)[0]
 
         ask = tf.function(drawn, input_signature=[tf.TensorSpec([None], tf.string)])
         found: list[list[int]] = []
@@ -160,17 +158,4 @@ def writer(model: Model, precision: Name = "float32", *, stop: tuple[str, ...] =
         Endings(tuple(about["stop"]), stop, detokenizer.of_tokens if stop else ()),
         about,
         tokenizer,
-    )
-
-
-def _same(how: Defaults, rows: tf.Tensor) -> Wishes:
-    """Returns the same wishes for every row."""
-    import tensorflow as tf
-
-    kinds = {float: tf.float32, int: tf.int32}
-    return Wishes(
-        **{
-            name: tf.fill([rows], tf.constant(value, kinds[type(value)]))
-            for name, value in how._asdict().items()
-        }
     )

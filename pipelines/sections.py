@@ -27,7 +27,7 @@ from textmill.models.search_space import read_space
 from textmill.models.settings import Duration, Settings
 from textmill.models.student import check_layers
 from textmill.serving.budget import Budget, Latency, Memory
-from textmill.serving.generator import GREEDY, Defaults, check_defaults
+from textmill.serving.defaults import GREEDY, Defaults, check_defaults
 from textmill.serving.precision import Name
 from textmill.serving.servers import read_release
 
@@ -292,6 +292,9 @@ class Generate:
         max_new_tokens: With which a text ends; None: 128, or half of what the model reads at a time
             if that is less.
         seed: Equal seeds give equal texts; below 0 each request has its own.
+        num_beams: How many beginnings of a text beam search keeps, which takes the likeliest whole
+            text that it finds; 1: a token after the other.
+        length_penalty: Of beam search: the larger, the longer its texts.
         stop: Strings with which a text ends, beside the tokens of the model.
     """
 
@@ -302,6 +305,8 @@ class Generate:
     min_new_tokens: Annotated[int, Ge(0)] = 0
     max_new_tokens: Annotated[int, Ge(1)] | None = None
     seed: int = -1
+    num_beams: Annotated[int, Ge(1)] = 1
+    length_penalty: float = 1.0
     stop: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = ()
 
     def defaults(self, longest: int) -> Defaults:

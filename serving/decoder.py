@@ -104,6 +104,17 @@ class Network:
         shape = tf.stack([2 * rows * self._decoder.key_heads * slots, self._decoder.size])
         return [tf.zeros(shape) for _ in self._blocks]
 
+    def picked(self, caches: Caches, rows: tf.Tensor, which: tf.Tensor) -> Caches:
+        """Returns the caches of some rows; see `Reader`."""
+        import tensorflow as tf
+
+        shape = tf.stack([2, rows, -1])
+        size = self._decoder.size
+        return [
+            tf.reshape(tf.gather(tf.reshape(cache, shape), which, axis=1), [-1, size])
+            for cache in caches
+        ]
+
     def __call__(
         self, token_ids: tf.Tensor, read: Read, caches: Caches
     ) -> tuple[tf.Tensor, Caches]:

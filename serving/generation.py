@@ -122,16 +122,11 @@ def generate(
 
     def went_on(before: _State, logits: tf.Tensor) -> _State:
         step = before.step + 1
-        logits = _heeded(logits, before.new, step, held, wishes, endings)
+        logits = heeded(logits, before.new, step, held, wishes, endings)
         token = drawn(logits, wishes, chances[:, step])
         place = tf.stack([tf.range(rows), tf.fill([rows], step)], 1)
         new = tf.tensor_scatter_nd_update(before.new, place, tf.where(before.alive, token, -1))
-        stopped = tf.reduce_any(token[:, None] == tf.constant([*endings.tokens], tf.int32), 1)
-        tail = before.tail
-        if endings.strings:
-            tail = _tail(tail, token, endings)
-            seen = tf.strings.unicode_transcode(tail, "UTF-8", "UTF-8", errors="replace")
-            stopped |= tf.strings.regex_full_match(seen, f"(?s).*(?:{endings.pattern}).*")
+        stopped, tail = ended(before.tail, token, endings)
         return _State(step, token, new, before.alive & ~stopped & (step + 1 < held.most), tail)
 
     caches = network.caches(rows, slots)
@@ -162,9 +157,21 @@ def generate(
         ),
         parallel_iterations=1,
     )
-    drawn_count = tf.reduce_sum(tf.cast(state.new >= 0, tf.int32), 1)
-    ends = tf.reduce_any(state.new[:, :, None] == tf.constant([*endings.tokens], tf.int32), -1)
-    return tf.ragged.boolean_mask(state.new, (state.new >= 0) & ~ends), drawn_count
+    return without_ends(state.new, endings)
+
+
+def without_ends(new: tf.Tensor, endings: Endings) -> tuple[tf.RaggedTensor, tf.Tensor]:
+    """Returns new tokens but for those that end a text, and how many they were with them.
+
+    Args:
+        new: int32 [rows, most], -1 where there is none.
+        endings: With what a text ends.
+    """
+    import tensorflow as tf
+
+    drawn_count = tf.reduce_sum(tf.cast(new >= 0, tf.int32), 1)
+    ends = tf.reduce_any(new[:, :, None] == tf.constant([*endings.tokens], tf.int32), -1)
+    return tf.ragged.boolean_mask(new, (new >= 0) & ~ends), drawn_count
 
 
 def cut(text: tf.Tensor, endings: Endings) -> tf.Tensor:
@@ -176,7 +183,7 @@ def cut(text: tf.Tensor, endings: Endings) -> tf.Tensor:
     return tf.strings.regex_replace(text, f"(?s)(?:{endings.pattern}).*", "", replace_global=False)
 
 
-def _heeded(
+def heeded(
     logits: tf.Tensor,
     new: tf.Tensor,
     step: tf.Tensor,
@@ -203,6 +210,28 @@ def _heeded(
         lambda: tf.where(early[:, None] & is_end, logits.dtype.min, logits),
         lambda: logits,
     )
+
+
+def ended(tail: tf.Tensor, token: tf.Tensor, endings: Endings) -> tuple[tf.Tensor, tf.Tensor]:
+    """Says which texts end with a token.
+
+    Args:
+        tail: string [rows], the last bytes of each text.
+        token: int32 [rows], what comes behind them.
+        endings: With what a text ends.
+
+    Returns:
+        bool [rows], and the last bytes of the texts with their tokens.
+    """
+    import tensorflow as tf
+
+    stopped = tf.reduce_any(token[:, None] == tf.constant([*endings.tokens], tf.int32), 1)
+    if not endings.strings:
+        return stopped, tail
+    tail = _tail(tail, token, endings)
+    seen = tf.strings.unicode_transcode(tail, "UTF-8", "UTF-8", errors="replace")
+    found = tf.strings.regex_full_match(seen, f"(?s).*(?:{endings.pattern}).*")
+    return stopped | found, tail
 
 
 def _tail(tail: tf.Tensor, token: tf.Tensor, endings: Endings) -> tf.Tensor:

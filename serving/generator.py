@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from textmill.errors import UserError
+from textmill.serving.beams import search
 from textmill.serving.decoder import Decoder
+from textmill.serving.defaults import GREEDY, Defaults, check_defaults, kind_of
 from textmill.serving.detokenizer import Detokenizer
 from textmill.serving.generation import Endings, cut, generate
-from textmill.serving.heads import PREDICT, Form
+from textmill.serving.heads import BEAMS, PREDICT, Form
 from textmill.serving.prompts import Prompts
 from textmill.serving.sampling import Wishes
 from textmill.serving.savedmodel import finish, read
@@ -21,21 +22,7 @@ if TYPE_CHECKING:
 
 DEFAULT, GENERATE, SCORE = "serving_default", "generate", "score"
 PROMPT = "prompt"
-
-
-class Defaults(NamedTuple):
-    """How a row is decoded whose request says nothing; see `textmill.serving.sampling.Wishes`."""
-
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    repetition_penalty: float = 1.0
-    min_new_tokens: int = 0
-    max_new_tokens: int = 128
-    seed: int = -1
-
-
-GREEDY = Defaults()
+OF_BEAMS = ("repetition_penalty", "min_new_tokens", "max_new_tokens", "length_penalty")
 
 
 def generator_forms(more: Collection[str] = ()) -> dict[str, Form]:
@@ -47,19 +34,22 @@ def generator_forms(more: Collection[str] = ()) -> dict[str, Form]:
     Example:
         >>> list(generator_forms())
         ['serving_default', 'generate', 'score']
+        >>> list(generator_forms(["beams"])["beams"].inputs)[:3]
+        ['prompt', 'repetition_penalty', 'min_new_tokens']
     """
     text = {PROMPT: "string [batch]"}
     answer = {"text": "string [batch]", "tokens_generated": "int32 [batch]"}
-    wishes = {
-        name: f"{'float32' if isinstance(value, float) else 'int32'} [batch]"
-        for name, value in GREEDY._asdict().items()
-    }
+    numbers = {name: f"{kind_of(value)} [batch]" for name, value in GREEDY._asdict().items()}
+    wishes = {name: numbers[name] for name in GREEDY.wishes()}
     likely = {"log_probability": "float32 [batch]", "tokens": "int32 [batch]"}
-    return {
+    found = {
         DEFAULT: Form(PREDICT, text, answer),
         GENERATE: Form(PREDICT, text | wishes, answer),
         SCORE: Form(PREDICT, text | {"continuation": "string [batch]"}, likely),
     }
+    if BEAMS in more:
+        found[BEAMS] = Form(PREDICT, text | {name: numbers[name] for name in OF_BEAMS}, answer)
+    return found
 
 
 def write_generator(
@@ -75,8 +65,11 @@ def write_generator(
 
     Its signatures are those of `generator_forms`, the batch free in each.
     - `serving_default` decodes as `defaults` say.
-    - `generate` takes a number a row for each of them, or one for all rows. The defaults are in the
-      signature too, and servers that read them there fill in what a request leaves out.
+    - `generate` takes a number a row for each of `Defaults.wishes`, or one for all rows, and writes
+      a token after the other. The defaults are in the signature too, and servers that read them
+      there fill in what a request leaves out.
+    - `beams` is there if the defaults have beams, whose number is the model's own: it decodes as
+      `serving_default` does then, and takes a number a row for what beam search heeds.
     - `score` says how likely the model finds a continuation of a prompt; their tokens are made
       apart from each other.
 
@@ -100,29 +93,49 @@ def write_generator(
     check_defaults(defaults, longest=decoder.longest)
     text = tf.TensorSpec([None], tf.string, name=PROMPT)
     numbers = {
-        name: tf.TensorSpec([None], tf.float32 if isinstance(value, float) else tf.int32, name)
+        name: tf.TensorSpec([None], kind_of(value), name)
         for name, value in defaults._asdict().items()
     }
 
-    def answer(prompt: tf.Tensor, *wishes: tf.Tensor) -> dict[str, tf.Tensor]:
-        rows = tf.shape(prompt)
-        each = _possible(Wishes(*(tf.broadcast_to(number, rows) for number in wishes)))
-        found, drawn = generate(decoder.network(), prompts(prompt), each, endings)
+    def texts(found: tf.RaggedTensor, drawn: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"text": cut(detokenizer(found), endings), "tokens_generated": drawn}
 
-    # One function for both signatures, so that the graph holds the decoder once.
-    answered = tf.function(answer, input_signature=[text, *numbers.values()], autograph=False)
+    def written(prompt: tf.Tensor, *wishes: tf.Tensor) -> dict[str, tf.Tensor]:
+        rows = tf.shape(prompt)
+        each = _possible(Wishes(*(tf.broadcast_to(number, rows) for number in wishes)))
+        return texts(*generate(decoder.network(), prompts(prompt), each, endings))
 
-    def by_default(prompt: tf.Tensor) -> dict[str, tf.Tensor]:
-        found: dict[str, tf.Tensor] = answered(
-            prompt,
-            *(tf.constant([value], numbers[name].dtype) for name, value in _items(defaults)),
+    def searched(prompt: tf.Tensor, *wishes: tf.Tensor) -> dict[str, tf.Tensor]:
+        rows = tf.shape(prompt)
+        given = dict(zip(OF_BEAMS, (tf.broadcast_to(w, rows) for w in wishes), strict=True))
+        longer = given.pop("length_penalty")
+        each = _possible(GREEDY.rows(rows[0])._replace(**given))
+        beams = defaults.num_beams
+        found = search(
+            decoder.network(), prompts(prompt), each, endings, beams=beams, length_penalty=longer
         )
-        return found
+        return texts(*found)
 
-    def by_wish(prompt: tf.Tensor, **wishes: tf.Tensor) -> dict[str, tf.Tensor]:
-        found: dict[str, tf.Tensor] = answered(prompt, *(wishes[name] for name in numbers))
-        return found
+    # One function for both signatures, so that the graph holds the decoder once.
+    def both(
+        answer: Callable[..., dict[str, tf.Tensor]], names: Collection[str]
+    ) -> tuple[tf.types.experimental.PolymorphicFunction, ...]:
+        specs = {name: numbers[name] for name in names}
+        answered = tf.function(answer, input_signature=[text, *specs.values()], autograph=False)
+
+        def by_default(prompt: tf.Tensor) -> dict[str, tf.Tensor]:
+            given = (tf.constant([getattr(defaults, n)], s.dtype) for n, s in specs.items())
+            found: dict[str, tf.Tensor] = answered(prompt, *given)
+            return found
+
+        def by_wish(prompt: tf.Tensor, **wishes: tf.Tensor) -> dict[str, tf.Tensor]:
+            found: dict[str, tf.Tensor] = answered(prompt, *(wishes[name] for name in specs))
+            return found
+
+        return (
+            tf.function(by_default, input_signature=[text], autograph=False),
+            tf.function(by_wish, autograph=False).get_concrete_function(text, **specs),
+        )
 
     def scored(prompt: tf.Tensor, continuation: tf.Tensor) -> dict[str, tf.Tensor]:
         found, tokens = score(decoder.network(), prompts(prompt), prompts.inside(continuation))
@@ -132,44 +145,14 @@ def write_generator(
     served.weights = list(decoder.variables)
     served.tables = dict(prompts.tokenizer.tables)
     after = tf.TensorSpec([None], tf.string, name="continuation")
-    signatures = {
-        DEFAULT: tf.function(by_default, input_signature=[text], autograph=False),
-        GENERATE: tf.function(by_wish, autograph=False).get_concrete_function(text, **numbers),
-        SCORE: tf.function(scored, input_signature=[text, after], autograph=False),
-    }
+    signatures = {SCORE: tf.function(scored, input_signature=[text, after], autograph=False)}
+    signatures[DEFAULT], signatures[GENERATE] = both(written, defaults.wishes())
+    if defaults.num_beams > 1:
+        signatures[DEFAULT], signatures[BEAMS] = both(searched, OF_BEAMS)
     tf.saved_model.save(served, str(folder), signatures=signatures)
-    methods = {name: form.method for name, form in generator_forms().items()}
-    finish(folder, prompts.tokenizer.digest, methods)
+    forms = generator_forms(signatures)
+    finish(folder, prompts.tokenizer.digest, {name: form.method for name, form in forms.items()})
     _tell_defaults(folder, defaults)
-
-
-def check_defaults(defaults: Defaults, *, longest: int) -> None:
-    """Refuses numbers that no text can be decoded with.
-
-    Args:
-        defaults: What is asked for.
-        longest: How many tokens a row may hold.
-
-    Raises:
-        UserError: One of them lies outside of its range.
-    """
-    most = defaults.max_new_tokens
-    for name, holds, expected in (
-        ("temperature", defaults.temperature >= 0, "0 for the likeliest tokens, or more"),
-        ("top_k", defaults.top_k >= 0, "0 for all tokens, or more"),
-        ("top_p", 0 < defaults.top_p <= 1, "more than 0, and 1 at most"),
-        ("repetition_penalty", defaults.repetition_penalty > 0, "more than 0; 1 for none"),
-        ("max_new_tokens", 0 < most < longest, f"1 to {longest - 1}"),
-        ("min_new_tokens", 0 <= defaults.min_new_tokens <= most, f"0 to {most}"),
-    ):
-        if not holds:
-            value = getattr(defaults, name)
-            raise UserError(
-                f"{name} = {value} can't be",
-                expected=expected,
-                received=str(value),
-                fix=f"set {name} to a number of that range",
-            )
 
 
 def _possible(wishes: Wishes) -> Wishes:
@@ -184,18 +167,15 @@ def _possible(wishes: Wishes) -> Wishes:
     )
 
 
-def _items(defaults: Defaults) -> list[tuple[str, Any]]:
-    return list(defaults._asdict().items())
-
-
 def _tell_defaults(folder: Path, defaults: Defaults) -> None:
-    """Writes into the signature `generate` what a request may leave out."""
+    """Writes into the signatures what a request may leave out."""
     import tensorflow as tf
 
     saved = read(folder)
     (meta,) = saved.meta_graphs
-    signature = meta.signature_def[GENERATE]
-    for name, value in _items(defaults):
-        kind = tf.as_dtype(signature.inputs[name].dtype)
-        signature.defaults[name].CopyFrom(tf.make_tensor_proto([value], kind))
+    for signature in meta.signature_def.values():
+        for name, value in defaults._asdict().items():
+            if name in signature.inputs:
+                kind = tf.as_dtype(signature.inputs[name].dtype)
+                signature.defaults[name].CopyFrom(tf.make_tensor_proto([value], kind))
     (folder / "saved_model.pb").write_bytes(saved.SerializeToString(deterministic=True))

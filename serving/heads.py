@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     Tensors = dict[str, tf.Tensor]
 
 TOKENS = "tokens"  # a signature, for those who make token ids themselves
+BEAMS = "beams"  # a signature of a model that writes: by beam search
 EXPLAIN = "explain"  # a signature: what each token adds to a score
 PREDICT = "tensorflow/serving/predict"
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"

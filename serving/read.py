@@ -60,6 +60,15 @@ class Reader(Protocol):
     def logits(self, x: tf.Tensor) -> tf.Tensor:
         """Returns the logits of the token behind each, float32 [tokens, vocabulary]."""
 
+    def picked(self, caches: Caches, rows: tf.Tensor, which: tf.Tensor) -> Caches:
+        """Returns the caches of some rows, in their order, one as often as it is named.
+
+        Args:
+            caches: Of so many `rows`.
+            rows: int32 [].
+            which: int32 [new rows], of each the row that it was.
+        """
+
 
 def prompt(token_ids: tf.Tensor, lengths: tf.Tensor, slots: tf.Tensor) -> tuple[tf.Tensor, Read]:
     """Returns the tokens of prompts, and where they are, for a decoder to read.

@@ -12,7 +12,16 @@ from textmill.quiet import import_tensorflow
 from textmill.serving import heads
 from textmill.serving.framing import Framing, Rows, rows_of, segments
 from textmill.serving.graph_tokenizer import GraphTokenizer
-from textmill.serving.heads import EXPLAIN, PREDICT, TOKENS, Head, as_method, forms, pooled
+from textmill.serving.heads import (
+    BEAMS,
+    EXPLAIN,
+    PREDICT,
+    TOKENS,
+    Head,
+    as_method,
+    forms,
+    pooled,
+)
 from textmill.serving.tagging import tagged
 
 if TYPE_CHECKING:
@@ -167,7 +176,7 @@ def describe(folder: Path) -> dict[str, Any]:
     ]
     counts = [math.prod(d.size for d in w.shape.dim) for w in weights]
     return {
-        "more_signatures": [name for name in MORE if name in meta.signature_def],
+        "more_signatures": [name for name in (*MORE, BEAMS) if name in meta.signature_def],
         "operations": operations(meta.graph_def),
         "parameters": {
             "count": sum(counts),

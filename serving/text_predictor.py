@@ -11,14 +11,9 @@ from textmill.artifact import read_manifest
 from textmill.errors import UserError, nearest, one_of
 from textmill.quiet import import_tensorflow
 from textmill.serving.contract import find_model
-from textmill.serving.generator import (
-    DEFAULT,
-    GENERATE,
-    GREEDY,
-    PROMPT,
-    Defaults,
-    check_defaults,
-)
+from textmill.serving.defaults import GREEDY, Defaults, check_defaults
+from textmill.serving.generator import DEFAULT, GENERATE, OF_BEAMS, PROMPT
+from textmill.serving.heads import BEAMS
 from textmill.serving.predictor import checked_signature, valid
 from textmill.serving.signatures import signatures_of
 
@@ -30,8 +25,8 @@ class TextPredictor:
 
     Args:
         model_dir: A version's folder, or a base folder, which stands for its newest version.
-        wishes: How to decode, by the names of `textmill.serving.sampling.Wishes`; what is left out
-            is as the model was exported.
+        wishes: How to decode, by the names of `textmill.serving.defaults.Defaults`; what is left
+            out is as the model was exported. Of a model with beams, num_beams = 1 puts them away.
 
     Raises:
         UserError: There is no model, it lacks a signature that the contract asks for, or a wish
@@ -45,9 +40,13 @@ class TextPredictor:
 
         manifest = read_manifest(folder)
         wishes = dict(wishes or {})
-        name = GENERATE if wishes else DEFAULT
+        name, self._wishes = DEFAULT, {}
+        if wishes:
+            found = _possible(wishes, manifest)
+            name, self._wishes = GENERATE, found.wishes()
+            if found.num_beams > 1:
+                name, self._wishes = BEAMS, {each: getattr(found, each) for each in OF_BEAMS}
         checked_signature(folder, name, signatures_of(manifest)[name])
-        self._wishes = _possible(wishes, manifest)._asdict() if wishes else {}
         self._model = tf.saved_model.load(str(folder))  # the signature lives as long as this does
         self._ask = self._model.signatures[name]
 
@@ -89,5 +88,13 @@ def _possible(wishes: Mapping[str, float], manifest: Mapping[str, Any]) -> Defau
             )
         numbers[name] = int(value) if whole else float(value)
     found = Defaults(**numbers)  # type: ignore[arg-type]
+    beams = manifest["defaults"].get("num_beams", 1)
+    if found.num_beams not in (1, beams):
+        raise UserError(
+            f"num_beams = {found.num_beams} can't be",
+            expected=one_of(map(str, sorted({1, beams}))),
+            received=str(found.num_beams),
+            fix=f"export the model with num_beams = {found.num_beams}",
+        )
     check_defaults(found, longest=manifest["longest"])
     return found

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from textmill.serving.generator import DEFAULT, GENERATE, GREEDY, PROMPT, SCORE
+from textmill.serving.defaults import GREEDY
+from textmill.serving.generator import DEFAULT, GENERATE, OF_BEAMS, PROMPT, SCORE
 from textmill.serving.graph_rules import fits, gives
+from textmill.serving.heads import BEAMS
 from textmill.serving.questions import ALONE, EACH, EQUAL, SAMPLES, Questions, Subject
 from textmill.serving.warmup_rules import WARM, read
 
@@ -25,12 +27,12 @@ def text_questions(subject: Subject) -> Questions:
         {PROMPT: text, "max_new_tokens": 8, "answer": "", "log_probability": 0.0}
         for text in SAMPLES
     ]
-    usable = [name for name in (DEFAULT, GENERATE, SCORE) if _asks(subject, name)]
+    usable = [name for name in (DEFAULT, GENERATE, BEAMS, SCORE) if _asks(subject, name)]
     answering = [name for name in usable if gives(subject.meta, name, subject.wanted[name])]
     batch = rows[:: max(1, len(rows) // TOGETHER)]  # short, long and strange, some of each
     few = rows[:: max(1, len(rows) // FEW)][:FEW]
     warmup = read(subject.folder, subject.meta)
-    inputs = {DEFAULT: _prompts, GENERATE: greedily, SCORE: _answers}
+    inputs = {DEFAULT: _prompts, GENERATE: greedily, BEAMS: _by_beams, SCORE: _answers}
     requests: dict[str, list[dict[str, Any]]] = {
         EACH: [
             {"signature": name, "inputs": inputs[name](some)}
@@ -65,9 +67,14 @@ def by_length(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def greedily(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     """Returns the inputs of `generate` for rows that say how many tokens are wanted."""
-    wishes = GREEDY._asdict() | {"seed": 0}
+    wishes = GREEDY.wishes() | {"seed": 0}
     given: dict[str, list[Any]] = {name: [value] * len(rows) for name, value in wishes.items()}
     return given | _prompts(rows) | {"max_new_tokens": [row["max_new_tokens"] for row in rows]}
+
+
+def _by_beams(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    given = greedily(rows) | {"length_penalty": [GREEDY.length_penalty] * len(rows)}
+    return {name: given[name] for name in (PROMPT, *OF_BEAMS)}
 
 
 def _prompts(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:

@@ -60,6 +60,14 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("huggingface"))
 
 
+@pytest.fixture(scope="session")
+def generating(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small causal language models, and what transformers on torch writes with them."""
+    from generating_models import make
+
+    return make(tmp_path_factory.mktemp("generating"))
+
+
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loads models in this process: quicker, where the fresh one is not what is tested."""

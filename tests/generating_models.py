@@ -37,6 +37,7 @@ BEAMS: dict[str, dict[str, Any]] = {
     "beams": {"num_beams": 3},
     "long beams": {"num_beams": 4, "length_penalty": 2.0},
     "short beams": {"num_beams": 2, "length_penalty": 0.0},
+    "late beams": {"num_beams": 3, "min_new_tokens": 12, "repetition_penalty": 1.2},
 }
 NEW = 30
 # Temperature, top-k and top-p of a row.
@@ -66,7 +67,7 @@ def make(folder: Path) -> Path:
 def _make(folder: Path) -> None:
     """Writes `warped.json` and `<kind>/`.
 
-    In that is `generated.json`: `end`, the token that ends a text, and for each way the new tokens
+    In that is `generated.json`: `ends`, the tokens that end a text, and for each way the new tokens
     of each prompt.
     """
     import torch
@@ -82,18 +83,21 @@ def _make(folder: Path) -> None:
             for parameter in model.parameters():
                 parameter += torch.randn_like(parameter) * 0.1
 
-        def written(row: list[int], end: int | None, model: Any = model, **how: Any) -> list[int]:
+        def written(
+            row: list[int], ends: list[int] | None, model: Any = model, **how: Any
+        ) -> list[int]:
             ids = torch.tensor([row])
-            both = {"eos_token_id": end, "pad_token_id": 0, "max_new_tokens": NEW}
+            both = {"eos_token_id": ends, "pad_token_id": 0, "max_new_tokens": NEW}
             made: list[int] = model.generate(
                 ids, attention_mask=torch.ones_like(ids), do_sample=False, **both, **how
             )[0, len(row) :].tolist()
             return made
 
-        end = written(prompts()[1], None)[6]
-        found: dict[str, Any] = {"end": end}
+        whole = [written(row, None) for row in prompts()]
+        ends = [whole[1][6], whole[2][14]]
+        found: dict[str, Any] = {"ends": ends}
         for way, how in (WAYS | BEAMS).items():
-            found[way] = [written(row, end, **how) for row in prompts()]
+            found[way] = [written(row, ends, **how) for row in prompts()]
         model.save_pretrained(folder / name)
         (folder / name / "generated.json").write_text(json.dumps(found))
     warped = []

@@ -11,68 +11,28 @@ import pytest
 import tensorflow as tf
 
 import generating_models
-from generating_models import KINDS, LONGEST, NEW, VOCABULARY, WARPS, WAYS
-from textmill.models.decoder_serving_weights import decoder_serving_weights
+from generating_models import KINDS, LONGEST, VOCABULARY, WARPS, WAYS
 from textmill.serving.decoder import Decoder
-from textmill.serving.generation import Endings, cut, generate, room
-from textmill.serving.generator import Defaults
-from textmill.serving.precision import PRECISIONS, Name
-from textmill.serving.sampling import Wishes, drawn, draws
+from textmill.serving.generation import Endings, cut, room
+from textmill.serving.precision import Name
+from textmill.serving.sampling import drawn, draws
 from textmill.serving.scoring import score
-
-ROWS = generating_models.prompts()
-END = 7
-ENDINGS = Endings((END,))
+from writing import END, ROWS, decoder, wishes, written
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return generating_models.make(tmp_path_factory.mktemp("generating"))
-
-
-def decoder(folder: Path, precision: Name = "float32") -> Decoder:
-    import keras_hub
-
-    backbone = keras_hub.models.Backbone.from_preset(str(folder))
-    weights = decoder_serving_weights(backbone, longest=LONGEST)
-    return Decoder(weights, PRECISIONS[precision])
-
-
-@pytest.fixture(scope="module")
-def llama(made: Path) -> Decoder:
-    return decoder(made / "llama")
-
-
-def wishes(rows: int, **numbers: Any) -> Wishes:
-    """Returns the same wishes for each row; a list has a number a row."""
-    every = {**Defaults(max_new_tokens=NEW)._asdict(), **numbers}
-    kinds = {name: type(value) for name, value in Defaults()._asdict().items()}
-    types = {float: tf.float32, int: tf.int32}
-    made = {name: tf.constant(value, types[kinds[name]]) for name, value in every.items()}
-    return Wishes(**{name: tf.broadcast_to(value, [rows]) for name, value in made.items()})
-
-
-def written(
-    decoder: Decoder, rows: list[list[int]], endings: Endings = ENDINGS, **numbers: Any
-) -> tuple[list[list[int]], list[int]]:
-    """Returns the new tokens of each prompt, and how many were drawn."""
-    ragged = tf.ragged.constant(rows, tf.int32, ragged_rank=1, row_splits_dtype=tf.int64)
-    traced = tf.function(
-        lambda rows, wishes: generate(decoder.network(), rows, wishes, endings), autograph=False
-    )
-    found, count = traced(ragged, wishes(len(rows), **numbers))
-    return found.to_list(), count.numpy().tolist()
+def llama(generating: Path) -> Decoder:
+    return decoder(generating / "llama")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_greedy_tokens_are_those_of_transformers(made: Path, kind: str) -> None:
-    golden = json.loads((made / kind / "generated.json").read_text())
-    model = decoder(made / kind)
-    end = golden["end"]
+def test_greedy_tokens_are_those_of_transformers(generating: Path, kind: str) -> None:
+    golden = json.loads((generating / kind / "generated.json").read_text())
+    model, ends = decoder(generating / kind), golden["ends"]
     for way, how in WAYS.items():
-        found, count = written(model, ROWS, Endings((end,)), **how)
+        found, count = written(model, ROWS, Endings(tuple(ends)), **how)
         wanted = golden[way]
-        assert found == [[i for i in row if i != end] for row in wanted]
+        assert found == [[i for i in row if i not in ends] for row in wanted]
         assert count == list(map(len, wanted))
     assert golden["greedy"] != golden["late"] != golden["penalty"]
 
@@ -102,8 +62,8 @@ def test_a_seed_says_what_is_drawn(llama: Decoder) -> None:
     assert found[3] != again[3]
 
 
-def test_tokens_are_drawn_as_often_as_transformers_would(made: Path) -> None:
-    wanted = np.array(json.loads((made / "warped.json").read_text()))
+def test_tokens_are_drawn_as_often_as_transformers_would(generating: Path) -> None:
+    wanted = np.array(json.loads((generating / "warped.json").read_text()))
     logits, count = tf.constant(generating_models.logits()), 2000
     heat, k, p = zip(*WARPS, strict=True)
     given = wishes(len(WARPS), temperature=list(heat), top_k=list(k), top_p=list(p))
@@ -177,8 +137,8 @@ def test_continuations_are_as_likely_as_step_by_step(llama: Decoder) -> None:
 
 
 @pytest.mark.parametrize("precision", ["bfloat16_weights", "bfloat16", "int8_weights"])
-def test_fewer_bits_change_little(made: Path, llama: Decoder, precision: Name) -> None:
-    fewer = decoder(made / "llama", precision)
+def test_fewer_bits_change_little(generating: Path, llama: Decoder, precision: Name) -> None:
+    fewer = decoder(generating / "llama", precision)
     after = tf.ragged.constant([[4, 9, 8, 60]] * len(ROWS), tf.int32)
     exact, _ = score(llama.network(), tf.ragged.constant(ROWS), after)
     near, _ = score(fewer.network(), tf.ragged.constant(ROWS), after)
