@@ -8,7 +8,7 @@ from typing import Any
 
 from textmill.artifact import Examples, Model, Saved, write_json
 from textmill.components.export import STRANGE
-from textmill.components.golden_texts import NEW, golden_texts
+from textmill.components.golden_texts import golden_texts
 from textmill.components.writer import writer
 from textmill.models.chat import asked
 from textmill.quiet import import_tensorflow
@@ -95,7 +95,7 @@ def export_generation(
     golden = golden_texts(
         made.trained(),
         prompts,
-        made.drafts(prompts, NEW),
+        made.drafts,
         endings=made.endings,
         certain=4 * near,  # both of two tokens may be off, and what stood before them
     )

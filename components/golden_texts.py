@@ -21,6 +21,7 @@ class Trained(NamedTuple):
     """A trained model, in which nothing of the served graph is.
 
     Attributes:
+        longest: Tokens that a prompt and what comes behind it may have.
         read: The tokens of a prompt as the model reads them where so many are to come behind it.
         logits: Of the token behind a prompt and behind each of the tokens that follow it: float
             [1 + following, vocabulary].
@@ -28,6 +29,7 @@ class Trained(NamedTuple):
         decode: The text of tokens.
     """
 
+    longest: int
     read: Callable[[str, int], list[int]]
     logits: Callable[[list[int], list[int]], npt.NDArray[Any]]
     encode: Callable[[str], list[int]]
@@ -37,7 +39,7 @@ class Trained(NamedTuple):
 def golden_texts(
     trained: Trained,
     prompts: Sequence[str],
-    drafts: Sequence[Sequence[int]],
+    draft: Callable[[Sequence[str], Sequence[int]], list[list[int]]],
     *,
     endings: Endings,
     certain: float,
@@ -51,7 +53,7 @@ def golden_texts(
     Args:
         trained: The model.
         prompts: Raw texts.
-        drafts: Of each prompt tokens that may come, `NEW` at most; those that end a text too.
+        draft: Gives of each prompt tokens that may come, so many at most.
         endings: With what a text ends.
         certain: An answer is cut off before a token that is likelier than the next one by less than
             this, in nats: there, rounding may decide.
@@ -61,13 +63,13 @@ def golden_texts(
         `log_probability`, in nats, of the answer as a continuation, its tokens made by themselves.
     """
     found = []
-    for i, (prompt, draft) in enumerate(zip(prompts, drafts, strict=True)):
+    # Of a prompt that is cut, more is read where fewer tokens are to come: so it gets one.
+    reads = [trained.read(prompt, 1) for prompt in prompts]
+    room = [max(1, min(NEW, trained.longest - len(ids))) for ids in reads]
+    drafts = draft(prompts, room)
+    for i, (prompt, read, most) in enumerate(zip(prompts, reads, room, strict=True)):
         advance(i, len(prompts), "golden rows")
-        tokens = list(draft)[:NEW]
-        read = trained.read(prompt, NEW)
-        if read != trained.read(prompt, 1):
-            # Of a prompt that has to be cut, more is read where fewer tokens are to come.
-            tokens, read = [], trained.read(prompt, 1)
+        tokens = drafts[i] if most > 1 else []
         likely = _log_softmax(trained.logits(read, tokens))
         answer, count = _greedy(likely, tokens, endings, certain)
         text = _until(trained.decode(answer), endings.strings)

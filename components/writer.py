@@ -19,7 +19,7 @@ from textmill.prompt_frame import PromptFrame
 from textmill.serving.decoder import Decoder
 from textmill.serving.defaults import GREEDY, Defaults, decoded
 from textmill.serving.detokenizer import Detokenizer
-from textmill.serving.generation import Endings, cut
+from textmill.serving.generation import Endings, cut, generate
 from textmill.serving.graph_tokenizer import graph_tokenizer
 from textmill.serving.precision import PRECISIONS, Name
 from textmill.serving.prompts import Prompts, special_tokens
@@ -80,25 +80,27 @@ class Writer:
                 found[i] = text.decode()
         return found
 
-    def drafts(self, prompts: Sequence[str], most: int) -> list[list[int]]:
+    def drafts(self, prompts: Sequence[str], most: Sequence[int]) -> list[list[int]]:
         """Returns the likeliest tokens behind each prompt, one after the other.
 
         Args:
             prompts: Raw texts.
-            most: How many tokens.
+            most: How many tokens, of each.
         """
         import tensorflow as tf
 
-        def drawn(some: tf.Tensor) -> tf.Tensor:
-            how = GREEDY._replace(max_new_tokens=most)
+        def drawn(some: tf.Tensor, most: tf.Tensor) -> tf.Tensor:
+            wishes = GREEDY.rows(tf.size(some))._replace(max_new_tokens=most)
             network = self.decoder.network()
-            return decoded(network, self.prompts(some), how, self.endings)[0]
+            return generate(network, self.prompts(some), wishes, self.endings)[0]
 
-        ask = tf.function(drawn, input_signature=[tf.TensorSpec([None], tf.string)])
+        specs = [tf.TensorSpec([None], kind) for kind in (tf.string, tf.int32)]
+        ask = tf.function(drawn, input_signature=specs)
         found: list[list[int]] = []
         for first in range(0, len(prompts), BATCH):
-            some = [text.encode() for text in prompts[first : first + BATCH]]
-            found += ask(tf.constant(some)).to_list()
+            some = slice(first, first + BATCH)
+            texts = tf.constant([text.encode() for text in prompts[some]])
+            found += ask(texts, tf.constant(most[some], tf.int32)).to_list()
         return found
 
     def trained(self) -> Trained:
@@ -123,7 +125,7 @@ class Writer:
             found = self.network({"token_ids": ids, "padding_mask": np.ones_like(ids)})
             return np.asarray(found)[0, len(prompt) - 1 :]
 
-        return Trained(read, logits, encode, self.tokenizer.decode)
+        return Trained(longest, read, logits, encode, self.tokenizer.decode)
 
 
 def writer(model: Model, precision: Name = "float32", *, stop: tuple[str, ...] = ()) -> Writer:

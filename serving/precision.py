@@ -166,7 +166,10 @@ class Reading:
         place, scale = kept
         value = self.vector(place)
         if scale is not None:
-            value = dequantized(value, self.vector(scale), place.shelf[1][-1])
+            _, inner, last = place.shelf[1]
+            # Groups of a column lie above each other, those of a row side by side.
+            width = last if scale.shelf[1][1] == 1 else inner * last
+            value = dequantized(value, self.vector(scale), width)
         return tf.cast(value, self._products)
 
     def vector(self, place: Place) -> tf.Tensor:

@@ -15,7 +15,25 @@ from textmill.errors import UserError
 from textmill.models.memorization import copied
 from textmill.models.text_metrics import Words, distinct, text_figures
 
-WORDS = ["the", "a", "cat", "dog", "sat", "ran", "on", "under", "it's", "mat,", "(tree)", "3.5", "houses", "and", "very", "quickly", "."]
+WORDS = [
+    "the",
+    "a",
+    "cat",
+    "dog",
+    "sat",
+    "ran",
+    "on",
+    "under",
+    "it's",
+    "mat,",
+    "(tree)",
+    "3.5",
+    "houses",
+    "and",
+    "very",
+    "quickly",
+    ".",
+]
 
 
 def texts(count: int, seed: int = 0) -> tuple[list[str], list[str]]:
