@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from textmill.serving.questions import ALONE, EQUAL, Questions, Subject
@@ -29,11 +30,12 @@ def _equal(golden: list[dict[str, Any]], said: list[dict[str, Any]], near: float
         for ours, row in zip(texts, golden, strict=True)
         if ours != row["answer"]
     ]
-    far = max(
+    apart = [
         abs(ours - row["log_probability"]) / max(1, count)
         for ours, count, row in zip(likely, tokens, golden, strict=True)
-    )
-    if not far <= near:  # what is no number is not near
+    ]
+    far = max(each if each == each else math.inf for each in apart)  # NaN is as far as can be
+    if far > near:
         wrong.append(f"log-probabilities differ by up to {far:.3g} a token")
     return judge(
         EQUAL,

@@ -54,8 +54,8 @@ def write_warmup(
         folder: A SavedModel.
         wanted: Its signatures.
         rows: Each with a value for every input of the signatures: a text, a number, or token ids,
-            which are padded to the longest of a batch with 0. A signature that takes `tf.train.Example` has
-            the texts inside; one whose inputs the rows lack is left out.
+            which are padded to the longest of a batch with 0. A signature that takes
+            `tf.train.Example` has the texts inside; one whose inputs the rows lack is left out.
         few: Signatures that take long, which are asked for the shortest and the longest row alone.
     """
     import tensorflow as tf
