@@ -1,4 +1,4 @@
-"""How well does a GPT that has read the King James Bible for twenty minutes guess other books of it?
+"""How well does a GPT that learned from the King James text guess books that it has not read?
 
 python benchmarks/king_james.py WORKSPACE [BUDGET=20m] [SEEDS=0]
 

@@ -1,4 +1,4 @@
-"""How well a model that writes guesses texts that it has not seen."""
+"""How well a model that writes guesses texts that it has not seen, and what it writes itself."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ import numpy as np
 
 from textmill.artifact import Evaluation, Examples, Model, Tokens, write_json
 from textmill.components.generation_report import generation_report
+from textmill.components.written import Written, figures_of_texts, sampled, written
 from textmill.errors import UserError
 from textmill.models.likelihood import Likelihoods, figures_of
+from textmill.models.text_metrics import Words
+from textmill.progress import warn
 from textmill.quiet import import_tensorflow
+from textmill.serving.generator import GREEDY, Defaults
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from textmill.components.writer import Writer
 
 
 def evaluate_generation(
@@ -23,24 +29,36 @@ def evaluate_generation(
     tokens: Tokens,
     examples: Examples,
     *,
+    samples: int = 100,
+    how: Defaults = GREEDY,
+    stop: tuple[str, ...] = (),
+    words: Words = "13a",
     resamples: int = 1000,
     seed: int = 0,
 ) -> None:
-    """Scores the test split and writes figures, every document's loss and a report to `out`.
+    """Scores the test split, lets the model write some of it, and writes figures and a report.
+
+    Texts are decoded with what is served. Of a document the model is given the first half, of a
+    conversation all but the last response.
 
     Args:
         out: `metrics.json`: loss (nats a token), perplexity and bits_per_byte, the 95 % confidence
-            intervals of these under "intervals", rows, tokens and bytes; `predictions.parquet`: row
-            int64, text, nats, tokens, bytes and bits_per_byte of each document; `report.html`. Of
-            conversations responses alone count.
+            intervals of these under "intervals", rows, tokens and bytes, and the figures of
+            `figures_of_texts`; `predictions.parquet`: row int64, text, nats, tokens, bytes and
+            bits_per_byte of each document, and prompt, reference and generated of those that were
+            sampled; `report.html`. Of conversations responses alone count.
         model: What to score.
         tokens: The test split's token ids.
         examples: The test split's texts.
+        samples: How many texts are written; 0: none.
+        how: How they are decoded; a seed below 0 is that of the draws.
+        stop: Strings with which a text ends, beside the tokens of the model.
+        words: How texts are taken apart to be compared, see `text_figures`.
         resamples: Draws of as many documents, with replacement, for the intervals.
-        seed: Decides these draws.
+        seed: Decides these draws, and what is sampled.
 
     Raises:
-        UserError: The test split is empty.
+        UserError: The test split is empty, or a package for `words` is missing.
 
     Source: https://doi.org/10.1214/aos/1176344552 (bootstrap); bits per byte as in
     https://arxiv.org/abs/2101.00027, section 3.1.
@@ -64,11 +82,25 @@ def evaluate_generation(
     conversations = rows.kind == "spans"
     sizes = np.array([_size(text, conversations) for text in texts["text"].to_pylist()])
     network = causal_lm.build(causal_lm.load(model.path).backbone)
-    found = likelihoods(network, rows, tokens.info()["max_length"])
-    scored = Likelihoods(found.nats, found.tokens, sizes)
+    likely = likelihoods(network, rows, tokens.info()["max_length"])
+    scored = Likelihoods(likely.nats, likely.tokens, sizes)
     figures = {"rows": len(rows), **figures_of(scored, resamples=resamples, seed=seed)}
-    write_json(out.path / "metrics.json", figures)
     table = _table(texts, scored)
+    made = _writer(model, stop) if samples else None
+    if made is not None:
+        some = sampled(len(rows), samples, seed)
+        asked = [texts["text"][i].as_py() for i in some]
+        how = how._replace(seed=seed) if how.seed < 0 else how
+        found = written(made, asked, some, how=how)
+        learned = read_rows(tokens, "train")
+        if found.rows:
+            more = figures_of_texts(
+                found, made.tokenizer, learned, words=words, resamples=resamples, seed=seed
+            )
+            intervals = figures["intervals"] | more["intervals"]
+            figures |= {**more, "intervals": intervals}
+            table = _with_texts(table, found)
+    write_json(out.path / "metrics.json", figures)
     pq.write_table(table, out.path / "predictions.parquet")
     page = generation_report(figures, table, _history(model))
     (out.path / "report.html").write_text(page, "utf-8")
@@ -103,6 +135,29 @@ def _table(texts: pa.Table, scored: Likelihoods) -> pa.Table:
     for name, values in columns.items():
         texts = texts.append_column(name, pa.array(values))
     return texts
+
+
+def _writer(model: Model, stop: tuple[str, ...]) -> Writer | None:
+    """Returns what writes texts as they are served; None where the model can't be served."""
+    from textmill.components.writer import writer
+
+    try:
+        return writer(model, stop=stop)
+    except UserError as error:
+        warn(f"no text was written: {error.what}")
+        return None
+
+
+def _with_texts(table: pa.Table, found: Written) -> pa.Table:
+    import pyarrow as pa
+
+    columns = {"prompt": found.prompts, "reference": found.references, "generated": found.generated}
+    for name, texts in columns.items():
+        values: list[str | None] = [None] * len(table)
+        for row, text in zip(found.rows, texts, strict=True):
+            values[row] = text
+        table = table.append_column(name, pa.array(values, pa.string()))
+    return table
 
 
 def _history(model: Model) -> list[dict[str, float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,19 +63,57 @@ class Writer:
         """
         import tensorflow as tf
 
-        def written(some: tf.Tensor) -> tf.Tensor:
-            network = self.decoder.network()
-            found, _ = decoded(network, self.prompts(some), how, self.endings)
+        kind = tf.TensorSpec([None], tf.string)
+        texts = [text.encode() for text in prompts]
+        return self._in_batches(texts, kind, tf.constant, self.prompts, how)
+
+    def continued(self, prompts: Sequence[Sequence[int]], how: Defaults = GREEDY) -> list[str]:
+        """Returns what the model puts behind tokens, such as those of a whole conversation.
+
+        Args:
+            prompts: Token ids, one at least in each, with all that stands around a prompt.
+            how: How all of them are decoded.
+        """
+        import tensorflow as tf
+
+        kind = tf.RaggedTensorSpec([None, None], tf.int32, 1, tf.int64)
+
+        def packed(some: Sequence[Sequence[int]]) -> tf.RaggedTensor:
+            return tf.ragged.constant(some, tf.int32, 1, row_splits_dtype=tf.int64)
+
+        return self._in_batches(prompts, kind, packed, lambda ids: ids, how)
+
+    def _in_batches(
+        self,
+        prompts: Sequence[Any],
+        kind: Any,
+        packed: Callable[[Sequence[Any]], Any],
+        read: Callable[[Any], tf.RaggedTensor],
+        how: Defaults,
+    ) -> list[str]:
+        """Returns what the model puts behind prompts.
+
+        Args:
+            prompts: Of any kind that has a length.
+            kind: Of a batch of them.
+            packed: Makes a batch.
+            read: Makes token ids of it.
+            how: How all of them are decoded.
+        """
+        import tensorflow as tf
+
+        def written(some: Any) -> tf.Tensor:
+            found, _ = decoded(self.decoder.network(), read(some), how, self.endings)
             return cut(self.detokenizer(found), self.endings)
 
-        ask = tf.function(written, input_signature=[tf.TensorSpec([None], tf.string)])
+        ask = tf.function(written, input_signature=[kind])
         # Prompts of about one length share a batch: it goes on until its last row has ended.
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         found = [""] * len(prompts)
         for first in range(0, len(order), BATCH):
             advance(first, len(order), "writing")
             some = order[first : first + BATCH]
-            texts = ask(tf.constant([prompts[i].encode() for i in some])).numpy()
+            texts = ask(packed([prompts[i] for i in some])).numpy()
             for i, text in zip(some, texts, strict=True):
                 found[i] = text.decode()
         return found

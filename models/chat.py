@@ -89,6 +89,15 @@ class Chat:
             self._known[shape] = self._parts(shape)
         return [Span(self._ids(text, contents), learned) for text, learned in self._known[shape]]
 
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """Returns the tokens behind which the model answers what was said so far.
+
+        Raises:
+            UserError: The template does not take such a conversation.
+        """
+        shape, contents = _parted(messages)
+        return self._ids(self._render(shape, reply=True), contents)
+
     def framing(self) -> PromptFrame:
         """Returns what stands around the prompt of a user, where a conversation begins with it.
 

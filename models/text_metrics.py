@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
@@ -38,7 +38,7 @@ def text_figures(
     generated: Sequence[str],
     *,
     words: Words = "13a",
-    copied: npt.NDArray[np.bool_] | None = None,
+    shares: Mapping[str, npt.NDArray[np.bool_]] | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def text_figures(
         words: How texts are taken apart, by sacrebleu's names: "13a" for languages that space
             their words, "zh", "ja-mecab" or "ko-mecab" for theirs, "intl" for any script with
             spaces, "char" for single characters.
-        copied: Whether each generated text was found in the training data.
+        shares: More figures: name -> whether something holds for each text, such as `copied`.
         resamples: Draws of as many texts, with replacement, for the intervals.
         seed: Decides these draws.
 
@@ -60,7 +60,7 @@ def text_figures(
         of rouge-score without stemming), `exact_match` (share of texts that are the same but for
         white space around them), `length_ratio` (words generated to words of the references),
         `distinct_1` and `distinct_2` (share of different ones among all words, or pairs of words
-        that stand together, of what was generated), `copied` if it is known, `texts`, and
+        that stand together, of what was generated), the share of each of `shares`, `texts`, and
         `intervals`: by bootstrap, but of distinct ones by the jackknife, as a text that is drawn
         twice brings nothing different.
 
@@ -90,8 +90,7 @@ def text_figures(
     same = [a.strip() == b.strip() for a, b in zip(references, generated, strict=True)]
     sums["exact_match"] = _mean(same)
     sums["length_ratio"] = Sums(sums["bleu"].each[:, :2], lambda n: n[0] / max(n[1], 1.0))
-    if copied is not None:
-        sums["copied"] = _mean(copied)
+    sums |= {name: _mean(each) for name, each in (shares or {}).items()}
     intervals = _drawn(sums, resamples, seed)
     figures = {name: each.figure(each.each.sum(0)) for name, each in sums.items()}
     for size in (1, 2):

@@ -26,6 +26,7 @@ from textmill.models.search_code import find_code
 from textmill.models.search_space import read_space
 from textmill.models.settings import Duration, Settings
 from textmill.models.student import check_layers
+from textmill.models.text_metrics import Words
 from textmill.serving.budget import Budget, Latency, Memory
 from textmill.serving.defaults import GREEDY, Defaults, check_defaults
 from textmill.serving.precision import Name
@@ -325,6 +326,23 @@ class Generate:
         found = Defaults(**numbers)
         check_defaults(found, longest=longest)
         return found
+
+
+@dataclass(frozen=True, config=STRICT)
+class Samples:
+    """`[evaluate]`: the texts that a model writes to be compared with those of the test split.
+
+    They are decoded as `[generate]` says.
+
+    Attributes:
+        samples: How many; 0: none.
+        words: How texts are taken apart, by sacrebleu's names: "13a" for languages that space their
+            words, "zh", "ja-mecab" and "ko-mecab" for theirs, "intl" for any script with spaces,
+            "char" for single characters, "none" for texts that are taken apart already.
+    """
+
+    samples: Annotated[int, Ge(0)] = 100
+    words: Words = "13a"
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -32,7 +32,16 @@ from textmill.config import STRICT
 from textmill.errors import UserError
 from textmill.models.preset import Preset, Scratch
 from textmill.models.settings import Settings
-from textmill.pipelines.sections import Check, Condition, Export, Generate, Push, Share, start
+from textmill.pipelines.sections import (
+    Check,
+    Condition,
+    Export,
+    Generate,
+    Push,
+    Samples,
+    Share,
+    start,
+)
 from textmill.run import Runner
 
 
@@ -197,6 +206,7 @@ class Config:
         model: See `Writer`.
         push: See `Push`; without it a model is trained and measured, and not exported.
         train: See `Settings`.
+        evaluate: See `Samples`.
         generate: See `Generate`.
         export: See `Export`.
         check: See `Check`.
@@ -210,6 +220,7 @@ class Config:
     model: Writer
     push: Push | None = None
     train: Settings = field(default_factory=Settings)
+    evaluate: Samples = field(default_factory=Samples)
     generate: Generate = field(default_factory=Generate)
     export: Export = field(default_factory=Export)
     check: Check = field(default_factory=Check)
@@ -248,7 +259,16 @@ def text_generation(run: Runner, config: Config) -> Pushed | Evaluation:
     trained = run(
         train_generation, tokens, preset=preset, dropout=model.dropout, settings=config.train
     )
-    evaluation = run(evaluate_generation, trained, tokens, examples)
+    evaluation = run(
+        evaluate_generation,
+        trained,
+        tokens,
+        examples,
+        samples=config.evaluate.samples,
+        how=defaults,
+        stop=generate.stop,
+        words=config.evaluate.words,
+    )
     if config.push is None:
         return evaluation
     saved = run(
