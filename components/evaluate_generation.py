@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from textmill.artifact import Evaluation, Examples, Model, Tokens, write_json
 from textmill.components.generation_report import generation_report
+from textmill.components.scored_rows import history_of, scored_table
 from textmill.errors import UserError
 from textmill.models.likelihood import Likelihoods, figures_of
 from textmill.quiet import import_tensorflow
@@ -68,9 +68,9 @@ def evaluate_generation(
     scored = Likelihoods(found.nats, found.tokens, sizes)
     figures = {"rows": len(rows), **figures_of(scored, resamples=resamples, seed=seed)}
     write_json(out.path / "metrics.json", figures)
-    table = _table(texts, scored)
+    table = scored_table(texts, scored)
     pq.write_table(table, out.path / "predictions.parquet")
-    page = generation_report(figures, table, _history(model))
+    page = generation_report(figures, table, history_of(model))
     (out.path / "report.html").write_text(page, "utf-8")
 
 
@@ -89,22 +89,3 @@ def _size(text: str, conversation: bool) -> int:
     if not conversation:
         return len(text.encode())
     return sum(len(said.encode()) for role, said in messages_of(text) if role == "assistant")
-
-
-def _table(texts: pa.Table, scored: Likelihoods) -> pa.Table:
-    import pyarrow as pa
-
-    columns = {
-        "nats": scored.nats,
-        "tokens": scored.tokens,
-        "bytes": scored.sizes,
-        "bits_per_byte": scored.nats / np.log(2) / np.maximum(scored.sizes, 1),
-    }
-    for name, values in columns.items():
-        texts = texts.append_column(name, pa.array(values))
-    return texts
-
-
-def _history(model: Model) -> list[dict[str, float]]:
-    with (model.path / "history.csv").open(encoding="utf-8", newline="") as lines:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
