@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from textmill.artifact import Evaluation, Examples, Model, Tokens, write_json
 from textmill.components.generation_report import generation_report
+from textmill.components.scored_rows import history_of, scored_table
 from textmill.components.written import Written, figures_of_texts, sampled, written
 from textmill.errors import UserError
 from textmill.models.likelihood import Likelihoods, figures_of
@@ -85,7 +85,7 @@ def evaluate_generation(
     likely = likelihoods(network, rows, tokens.info()["max_length"])
     scored = Likelihoods(likely.nats, likely.tokens, sizes)
     figures = {"rows": len(rows), **figures_of(scored, resamples=resamples, seed=seed)}
-    table = _table(texts, scored)
+    table = scored_table(texts, scored)
     made = _writer(model, stop) if samples else None
     if made is not None:
         some = sampled(len(rows), samples, seed)
@@ -102,7 +102,7 @@ def evaluate_generation(
             table = _with_texts(table, found)
     write_json(out.path / "metrics.json", figures)
     pq.write_table(table, out.path / "predictions.parquet")
-    page = generation_report(figures, table, _history(model))
+    page = generation_report(figures, table, history_of(model))
     (out.path / "report.html").write_text(page, "utf-8")
 
 
@@ -121,20 +121,6 @@ def _size(text: str, conversation: bool) -> int:
     if not conversation:
         return len(text.encode())
     return sum(len(said.encode()) for role, said in messages_of(text) if role == "assistant")
-
-
-def _table(texts: pa.Table, scored: Likelihoods) -> pa.Table:
-    import pyarrow as pa
-
-    columns = {
-        "nats": scored.nats,
-        "tokens": scored.tokens,
-        "bytes": scored.sizes,
-        "bits_per_byte": scored.nats / np.log(2) / np.maximum(scored.sizes, 1),
-    }
-    for name, values in columns.items():
-        texts = texts.append_column(name, pa.array(values))
-    return texts
 
 
 def _writer(model: Model, stop: tuple[str, ...]) -> Writer | None:
@@ -158,8 +144,3 @@ def _with_texts(table: pa.Table, found: Written) -> pa.Table:
             values[row] = text
         table = table.append_column(name, pa.array(values, pa.string()))
     return table
-
-
-def _history(model: Model) -> list[dict[str, float]]:
-    with (model.path / "history.csv").open(encoding="utf-8", newline="") as lines:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]

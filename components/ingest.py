@@ -37,6 +37,7 @@ def ingest(
     where: Mapping[str, str] = EVERYWHERE,
     cleaning: Cleaning = DEFAULT_CLEANING,
     conflicts: Literal["majority", "reject"] = "majority",
+    split_by: Literal["texts", "text"] = "texts",
 ) -> None:
     r"""Reads `source`, cleans its texts, drops what is twice or unusable, and splits the rest.
 
@@ -65,6 +66,8 @@ def ingest(
         where: Column -> value: other rows are left out, and not counted as rejected.
         cleaning: What is done to the texts.
         conflicts: "majority", or "reject": a text with two labels goes to quarantine altogether.
+        split_by: Where rows have two texts, whether a pair of them is in one split alone, or
+            every first "text", whatever the second: so it must be where one is made of the other.
 
     Raises:
         UserError: The source can't be read, a column isn't there, no row can be used, or `split`
@@ -118,7 +121,13 @@ def ingest(
         stage.add(source)
         if test_source is not None:
             stage.add(test_source, "test")
-        rows = settle(stage, shares, cleaning, reject_conflicts=conflicts == "reject")
+        rows = settle(
+            stage,
+            shares,
+            cleaning,
+            reject_conflicts=conflicts == "reject",
+            by_text=split_by == "text",
+        )
         schema = schema_of(stage)
         counts, rejected = write(out.path, rows, schema, stage)
     kept = {split: counts[CLAIMS.index(split)] for split in SPLITS}

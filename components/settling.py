@@ -21,7 +21,12 @@ QUARANTINE, DUPLICATE, LEAKED = 3, 4, 5
 
 
 def settle(
-    stage: Stage, shares: Mapping[str, float], cleaning: Cleaning, *, reject_conflicts: bool
+    stage: Stage,
+    shares: Mapping[str, float],
+    cleaning: Cleaning,
+    *,
+    reject_conflicts: bool,
+    by_text: bool = False,
 ) -> daft.DataFrame:
     """Returns the staged rows with clean texts and their fates, sorted by fate and order.
 
@@ -35,6 +40,8 @@ def settle(
         shares: Split -> its share of the rows whose split is open.
         cleaning: What is done to the texts.
         reject_conflicts: Whether no label wins where there are two.
+        by_text: Whether of pairs the first text alone decides the split: then no first text is in
+            two splits.
 
     Returns:
         The staged columns, `fate` (int8) and `conflict` (bool: the first row of a text that has two
@@ -52,7 +59,7 @@ def settle(
     @daft.func.batch(return_dtype=DataType.int8(), use_process=False)
     def drawn(texts: daft.Series, pairs: daft.Series) -> Any:
         rows = zip(texts.to_pylist(), pairs.to_pylist(), strict=True)
-        return [draw((text or "") + (pair or ""), shares) for text, pair in rows]
+        return [draw((text or "") + ("" if by_text else pair or ""), shares) for text, pair in rows]
 
     types = {EXTRA + name: DataType.from_arrow_type(kind) for name, kind in stage.types.items()}
     # Daft takes the names for patterns.
@@ -75,7 +82,8 @@ def settle(
     # Rows of one text, and of one text and label; those that were rejected before keep apart.
     same_text = Window().partition_by("good", "text", "pair")
     same_label = Window().partition_by("good", "text", "pair", "label")
-    rows = rows.with_column("claim", col("split").min().over(same_text))
+    claiming = Window().partition_by("good", "text") if by_text else same_text
+    rows = rows.with_column("claim", col("split").min().over(claiming))
     claims = col("split") == col("claim")
     rows = rows.with_columns(
         {

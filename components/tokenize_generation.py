@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textmill.artifact import SPLITS, Examples, Split, Tokens, TokensInfo, write_json
-from textmill.components.records import records
-from textmill.components.token_shards import TokenShards, training_texts
+from textmill.artifact import SPLITS, Examples, Tokens, TokensInfo, write_json
+from textmill.components.generation_rows import Made, write_split
+from textmill.components.token_shards import training_texts
 from textmill.errors import UserError
 from textmill.models.causal_tokenizer import END, Ends, load_causal_tokenizer
 from textmill.models.chat import Chat, messages_of, template_of, writing_facts
@@ -18,7 +18,7 @@ from textmill.models.decoders import positions
 from textmill.models.preset import Preset, Scratch
 from textmill.models.token_ids import Pieces, TokenIds
 from textmill.models.tokenizer_training import train_gpt2_tokenizer
-from textmill.progress import advance, warn
+from textmill.progress import advance
 from textmill.quiet import import_tensorflow
 from textmill.serving.graph_tokenizer import graph_tokenizer
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from tokenizers import Tokenizer
 
-BYTES = 4 << 20  # of text, or a document, are tokenized at a time
 RESPONSE = "response"
 
 
@@ -91,7 +90,7 @@ def tokenize_generation(
     )
     make = _Conversations(chat, max_length) if chat else _Documents(TokenIds(tokenizer), begin, end)
     for split in SPLITS:
-        _write_split(out, examples, split, make, info)
+        write_split(out, examples, split, make, info)
     write_json(out.path / "tokens.json", info)
 
 
@@ -112,29 +111,12 @@ def _said(text: str) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class _Made:
-    """Token ids of some rows.
-
-    Attributes:
-        pieces: The ids; a row without any is left out.
-        labels: int64 [tokens] of conversations, [rows] of documents.
-        size: Bytes of what is to be written.
-        cut: Rows that were cut off or left out.
-    """
-
-    pieces: Pieces
-    labels: Any
-    size: int
-    cut: int = 0
-
-
-@dataclass(frozen=True)
 class _Documents:
     token_ids: TokenIds
     begin: int
     end: int
 
-    def __call__(self, texts: pa.Array) -> _Made:
+    def __call__(self, texts: pa.Array) -> Made:
         import pyarrow.compute as pc
 
         found = self.token_ids.pieces(texts)
@@ -143,7 +125,7 @@ class _Documents:
         ids = np.insert(found.ids, places, marks)
         starts = found.starts + 2 * np.arange(len(found.starts))
         size = pc.sum(pc.binary_length(texts)).as_py() or 0
-        return _Made(Pieces(ids, starts), np.zeros(len(texts), np.int64), size)
+        return Made(Pieces(ids, starts), np.zeros(len(texts), np.int64), size)
 
 
 @dataclass(frozen=True)
@@ -151,7 +133,7 @@ class _Conversations:
     chat: Chat
     max_length: int
 
-    def __call__(self, texts: pa.Array) -> _Made:
+    def __call__(self, texts: pa.Array) -> Made:
         rows: list[list[int]] = []
         labels: list[list[int]] = []
         size = cut = 0
@@ -176,31 +158,4 @@ class _Conversations:
         starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
         flat = (np.array([i for row in each for i in row], np.int64) for each in (rows, labels))
         ids_array, label_array = flat
-        return _Made(Pieces(ids_array, starts), label_array, size, cut)
-
-
-def _write_split(
-    out: Tokens, examples: Examples, split: Split, make: Any, info: TokensInfo
-) -> None:
-    schema, total, size, cut, seen, left_out = examples.schema(), 0, 0, 0, 0, 0
-    with TokenShards(out, split) as shards:
-        for batch in examples.batches(split, [schema["text"]]):
-            step = max(1, BYTES * batch.num_rows // max(1, batch.nbytes))
-            for start in range(0, batch.num_rows, step):
-                made: _Made = make(batch.column(0)[start : start + step])
-                ids, starts = made.pieces
-                rows = np.flatnonzero(np.diff(starts))
-                each = np.arange(len(rows) + 1)
-                full = np.concatenate([starts[rows], starts[-1:]])
-                labels = (made.labels, full if len(made.labels) == len(ids) else each)
-                shards.write(
-                    records({"token_ids": (ids, full), "label": labels, "row": (seen + rows, each)})
-                )
-                seen += len(starts) - 1
-                left_out += len(starts) - 1 - len(rows)
-                total, size, cut = total + len(ids), size + made.size, cut + made.cut
-                advance(seen, schema["rows"].get(split), split)
-    if left_out:
-        warn(f"{left_out} conversations of {split} are too long for any of their responses")
-    info["rows"][split], info["tokens"][split], info["truncated"][split] = shards.rows, total, cut
-    info["bytes"][split] = size
+        return Made(Pieces(ids_array, starts), label_array, size, cut)

@@ -64,7 +64,8 @@ def step_sizes(model: keras.Model, decay: float) -> dict[str, float]:
     Source: https://arxiv.org/abs/1801.06146, section 3.2 (discriminative fine-tuning).
     """
     backbone: Any = model.backbone
-    layers = getattr(backbone, "transformer_layers", [])
+    kinds = ("transformer_layers", "encoder_transformer_layers", "decoder_transformer_layers")
+    layers = [layer for kind in kinds for layer in getattr(backbone, kind, [])]
     found: dict[str, float] = {}
     for depth, layer in enumerate(reversed(layers), 1):
         found |= {v.path: decay**depth for v in layer.trainable_variables}

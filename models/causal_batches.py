@@ -58,17 +58,20 @@ def causal_dataset(
     *,
     share: float,
     pieces: int = 1,
+    names: Sequence[str] = INPUTS,
 ) -> tf.data.Dataset:
     """Returns the batches as tensors, in their order, made ahead of whoever takes them.
 
     Every target of a batch counts alike, however many its row has.
 
     Args:
-        draw: From numbers of rows to what `causal_rows` returns.
+        draw: From numbers of rows to their inputs, int32 [rows, tokens] each, of which `target` is
+            below 0 where nothing is to be guessed; such as `causal_rows` returns.
         batches: Numbers of rows, int64 [batch] each; none is empty.
         share: What a target counts in the loss of its row. Rows over targets of an epoch makes the
             mean loss of its rows that of its targets.
         pieces: Cut each batch into so many nearly equal pieces.
+        names: Of the inputs.
 
     Returns:
         Inputs by name, int32 [piece, width]; labels, float32 [piece], all of them `share`; and
@@ -82,14 +85,14 @@ def causal_dataset(
         total = max(int((made["target"] >= 0).sum()), 1)
         rows = len(batches[i])
         weights = np.full(rows, 1 / (share * total), np.float32)
-        return *(made[name] for name in INPUTS), np.full(rows, share, np.float32), weights
+        return *(made[name] for name in names), np.full(rows, share, np.float32), weights
 
     def tensors(i: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
-        types = [tf.int32] * len(INPUTS) + [tf.float32] * 2
+        types = [tf.int32] * len(names) + [tf.float32] * 2
         *found, shares, weights = tf.numpy_function(arrays, [i], types)
         found = [tf.ensure_shape(each, [None, None]) for each in found]
         shares, weights = tf.ensure_shape(shares, [None]), tf.ensure_shape(weights, [None])
-        return dict(zip(INPUTS, found, strict=True)), shares, weights
+        return dict(zip(names, found, strict=True)), shares, weights
 
     made = tf.data.Dataset.range(len(batches)).map(
         tensors, num_parallel_calls=2, deterministic=True

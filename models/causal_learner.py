@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +12,8 @@ from textmill.models import causal_lm
 from textmill.models.adaptation import restrict
 from textmill.models.causal_batches import causal_dataset, causal_rows, count_targets
 from textmill.models.decoders import load_decoder, packs
-from textmill.models.packed_learner import PackedLearner, perplexity
+from textmill.models.next_token_figures import NextTokenFigures
+from textmill.models.packed_learner import PackedLearner
 from textmill.models.preset import Preset, Scratch
 from textmill.models.settings import Settings
 from textmill.models.step import Step
@@ -21,8 +21,6 @@ from textmill.models.tokenizer import read_tokenizer
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
-    import numpy.typing as npt
     import tensorflow as tf
 
     from textmill.models.rows import Places
@@ -37,7 +35,7 @@ class NextToken:
     NAME = "text_generation"
 
 
-class CausalLearner(PackedLearner):
+class CausalLearner(NextTokenFigures, PackedLearner):
     """Makes the parts of a causal language model's training; holds the documents of both splits.
 
     Args:
@@ -70,9 +68,8 @@ class CausalLearner(PackedLearner):
             shared=packs(preset),
         )
         self.words = read_tokenizer(tokens.tokenizer_file).get_vocab_size()
-        info = tokens.info()
-        self._bytes = {split: info["bytes"][split] for split in ("train", "validation")}
-        self._targets = {
+        self.sizes = tokens.info()["bytes"]
+        self.targets = {
             "train": count_targets(self.documents),
             "validation": count_targets(self.held_out_documents),
         }
@@ -82,7 +79,7 @@ class CausalLearner(PackedLearner):
     ) -> Iterator[Any]:
         """Returns the batches for the devices, in as many pieces as memory asks for."""
         rows = partial(causal_rows, self.documents, self.packing(epoch))
-        share = len(self.packing(epoch)) / self._targets["train"]
+        share = len(self.packing(epoch)) / self.targets["train"]
         data = causal_dataset(rows, batches, share=share, pieces=choices["accumulate"])
         return iter(self.strategy.experimental_distribute_dataset(data))
 
@@ -108,33 +105,3 @@ class CausalLearner(PackedLearner):
             smoothing=settings.label_smoothing,
             most_logits=MOST_LOGITS if many else None,
         )
-
-    def loss(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        """Returns the loss of each row, whose mean over an epoch is that of its targets."""
-        return causal_lm.loss(labels, outputs)
-
-    def right(self, labels: tf.Tensor, outputs: tf.Tensor) -> None:
-        """Returns None: how often the likeliest token is the right one is not counted."""
-        del labels, outputs  # AutoGraph wants a body
-
-    def figures(self, loss: float, right: float) -> dict[str, float]:
-        """Returns the figures of the training rows of an epoch."""
-        return self._figures(loss, "train")
-
-    def sums(self, labels: tf.Tensor, outputs: tf.Tensor) -> list[tf.Tensor]:
-        """Returns the sum of losses."""
-        import tensorflow as tf
-
-        return [tf.reduce_sum(outputs)]
-
-    def held_out_figures(self, sums: npt.NDArray[np.float64]) -> dict[str, float]:
-        """Returns loss (nats a token), perplexity and bits_per_byte."""
-        return self._figures(float(sums[0]) / self._targets["validation"], "validation")
-
-    def _figures(self, loss: float, split: str) -> dict[str, float]:
-        nats = loss * self._targets[split]
-        return {
-            "loss": loss,
-            "perplexity": perplexity(loss),
-            "bits_per_byte": nats / math.log(2) / self._bytes[split],
-        }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from textmill.errors import UserError
 from textmill.models.quick_decoder import packed_decoder
+from textmill.models.target_losses import cross_entropy, linear_losses
 
 if TYPE_CHECKING:
     import keras
@@ -65,10 +66,10 @@ def build(
             hidden = tf.gather_nd(hidden, where)
             if decode is not None:
                 kernel = _kernel(self.backbone, hidden.dtype)
-                losses = _losses(hidden, kernel, wanted, smooth, most_logits)
+                losses = linear_losses(hidden, kernel, wanted, smooth, most_logits)
             else:
                 given = self.backbone.token_embedding(hidden, reverse=True)
-                losses = _cross_entropy(given, wanted, smooth)
+                losses = cross_entropy(given, wanted, smooth)
             return tf.scatter_nd(where, losses, tf.shape(target, tf.int64))
 
     model = CausalLosses(backbone)
@@ -124,18 +125,6 @@ def load(path: Path) -> keras.Model:
     return load_task(path, keras_hub.models.CausalLM)
 
 
-def loss(shares: tf.Tensor, losses: tf.Tensor) -> tf.Tensor:
-    """Returns the loss of each row, float32 [rows], such that all targets count alike.
-
-    Args:
-        shares: What a target counts, float32 [rows].
-        losses: Of its targets, float32 [rows, tokens].
-    """
-    import tensorflow as tf
-
-    return tf.reduce_sum(losses, 1) * shares
-
-
 def _shape(x: Any) -> list[Any]:
     import tensorflow as tf
 
@@ -150,69 +139,3 @@ def _kernel(backbone: Any, kind: Any) -> Any:
     if layer.tie_weights:
         return tf.cast(tf.convert_to_tensor(layer.embeddings), kind)
     return tf.cast(tf.transpose(tf.convert_to_tensor(layer.reverse_embeddings)), kind)
-
-
-def _cross_entropy(logits: Any, target: Any, smoothing: float) -> Any:
-    import tensorflow as tf
-
-    logits = tf.cast(logits, tf.float32)
-    each = tf.nn.sparse_softmax_cross_entropy_with_logits(target, logits)
-    if smoothing:
-        every = tf.reduce_logsumexp(logits, -1) - tf.reduce_mean(logits, -1)
-        each = (1 - smoothing) * each + smoothing * every
-    return each
-
-
-def _losses(hidden: Any, kernel: Any, target: Any, smoothing: float, most: int | None) -> Any:
-    """Returns the cross-entropy of targets, float32 [targets].
-
-    Args:
-        hidden: [targets, width].
-        kernel: [vocabulary, width].
-        target: int32 [targets].
-        smoothing: As in `build`.
-        most: As in `build`.
-
-    Source: https://arxiv.org/abs/2410.10989, section 3.2 (linear cross entropy in parts).
-    """
-    import tensorflow as tf
-
-    def of(hidden: Any, kernel: Any, target: Any) -> Any:
-        return _cross_entropy(tf.matmul(hidden, kernel, transpose_b=True), target, smoothing)
-
-    if most is None:
-        return of(hidden, kernel, target)
-    size = max(1, most // kernel.shape[0])
-    count = tf.shape(hidden)[0]
-
-    def part(i: Any) -> Any:
-        return slice(i * size, tf.minimum((i + 1) * size, count))
-
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def in_parts(hidden: Any, kernel: Any) -> Any:
-        parts = (count + size - 1) // size
-
-        def forward(i: Any, found: Any) -> Any:
-            return i + 1, found.write(i, of(hidden[part(i)], kernel, target[part(i)]))
-
-        room = tf.TensorArray(tf.float32, parts, infer_shape=False, element_shape=[None])
-        _, found = tf.while_loop(lambda i, _: i < parts, forward, [0, room])
-
-        def gradient(upstream: Any) -> Any:
-            def back(i: Any, before: Any, total: Any) -> Any:
-                some = hidden[part(i)]
-                with tf.GradientTape() as tape:
-                    tape.watch([some, kernel])
-                    losses = of(some, kernel, target[part(i)])
-                one, other = tape.gradient(losses, [some, kernel], upstream[part(i)])
-                return i + 1, before.write(i, one), total + tf.cast(other, tf.float32)
-
-            shape = [None, hidden.shape[-1]]
-            room = tf.TensorArray(hidden.dtype, parts, infer_shape=False, element_shape=shape)
-            start = [0, room, tf.zeros(kernel.shape)]
-            _, before, total = tf.while_loop(lambda i, *_: i < parts, back, start)
-            return before.concat(), tf.cast(total, kernel.dtype)
-
-        return found.concat(), gradient
-
-    return in_parts(hidden, kernel)

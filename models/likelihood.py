@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from textmill.models.causal_batches import causal_dataset, causal_rows
-from textmill.models.packed_learner import FIXED, perplexity
+from textmill.models.language_learner import FIXED, perplexity
 from textmill.models.packing import alone, pack
 from textmill.models.rows import Rows
 

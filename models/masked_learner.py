@@ -10,9 +10,10 @@ from textmill.artifact import Tokens
 from textmill.models import masked_lm
 from textmill.models.adaptation import restrict
 from textmill.models.checkpoint import load_backbone
+from textmill.models.language_learner import FIXED, perplexity
 from textmill.models.masked_batches import Drawing, Masking, masked_dataset
 from textmill.models.masking import vocabulary_of
-from textmill.models.packed_learner import FIXED, PackedLearner, perplexity
+from textmill.models.packed_learner import PackedLearner
 from textmill.models.preset import Preset, Scratch
 from textmill.models.settings import Settings
 from textmill.models.step import Step

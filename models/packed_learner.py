@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from textmill.artifact import Tokens
 from textmill.errors import UserError
-from textmill.models import devices
-from textmill.models.adaptation import step_sizes
-from textmill.models.choices import choices_for
+from textmill.models.language_learner import FIXED, LanguageLearner
 from textmill.models.packing import Packing, alone, pack
 from textmill.models.preset import Preset, Scratch
 from textmill.models.rows import Rows, read_rows
-from textmill.models.schedule import adamw
 from textmill.models.settings import Settings
-from textmill.models.step import Step
 
 if TYPE_CHECKING:
-    import keras
-    import numpy.typing as npt
-    import tensorflow as tf
-
     from textmill.models.rows import Places
 
-FIXED = 0  # seed and epoch of what validates, the same for every epoch and every model
 
-
-class PackedLearner(ABC):
+class PackedLearner(LanguageLearner):
     """Makes the parts of a training on packed documents; holds those of both splits.
 
     `MaskedLearner` and `CausalLearner` say what a row's inputs are, and what is learned of them.
@@ -51,6 +39,8 @@ class PackedLearner(ABC):
         UserError: There is nothing to learn from, or the settings say something about labels.
     """
 
+    held_out: Packing
+
     def __init__(
         self,
         tokens: Tokens,
@@ -64,15 +54,7 @@ class PackedLearner(ABC):
         unread: int = 0,
         shared: bool = True,
     ) -> None:
-        if settings.class_weights is not None:
-            raise UserError(
-                "train.class_weights are for rows with labels",
-                expected="a task with one label a text",
-                received=f"{learned}, and class_weights = {settings.class_weights}",
-                fix="remove them from [train]",
-            )
-        self.preset, self.dropout, self.settings = preset, dropout, settings
-        self.name = preset.name if isinstance(preset, Preset) else "the preset"
+        super().__init__(preset, dropout, settings, learned=learned)
         self.row_length, self.width = row_length, row_length - before
         self._unread, self._shared = unread, shared
         self.documents = read_rows(tokens, "train")
@@ -86,47 +68,6 @@ class PackedLearner(ABC):
                 received=f"{len(self.documents)} documents with no token",
                 fix="give more text",
             )
-        self.strategy = devices.distribution(settings.strategy)
-        self._scoring: tuple[Step | None, Any] = (None, None)
-
-    @abstractmethod
-    def data(
-        self, step: Step, epoch: int, batches: list[Places], choices: dict[str, Any]
-    ) -> Iterator[Any]:
-        """Returns the batches for the devices, in as many pieces as memory asks for."""
-
-    @abstractmethod
-    def model(self, precision: str, *, adapted: bool = True) -> keras.Model:
-        """Returns a new model.
-
-        Args:
-            precision: Keras's dtype policy.
-            adapted: Whether it has what the settings say of freezing and LoRA.
-        """
-
-    @abstractmethod
-    def loss(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        """Returns the loss of each row, float32 [rows]."""
-
-    @abstractmethod
-    def right(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor | None:
-        """Returns how much of each row is right, float32 [rows]; or None."""
-
-    @abstractmethod
-    def figures(self, loss: float, right: float) -> dict[str, float]:
-        """Returns the figures of the training rows of an epoch."""
-
-    @abstractmethod
-    def held_out_data(self, step: Step, batches: list[Places]) -> tf.data.Dataset:
-        """Returns the validation split."""
-
-    @abstractmethod
-    def sums(self, labels: tf.Tensor, outputs: tf.Tensor) -> list[tf.Tensor]:
-        """Returns what is added up over the validation split, float32 [] each."""
-
-    @abstractmethod
-    def held_out_figures(self, sums: npt.NDArray[np.float64]) -> dict[str, float]:
-        """Returns the figures of the validation split; the first picks the epoch."""
 
     def _packed_as(self, documents: Rows, seed: int, epoch: int) -> Packing:
         lengths = np.maximum(documents.lengths - self._unread, 0)
@@ -155,51 +96,9 @@ class PackedLearner(ABC):
         """Returns the row numbers of each of an epoch's batches."""
         return _batches(len(self.packing(epoch)), self.size)
 
-    def build(self, precision: str, xla: bool) -> Step:
-        """Returns a step of a new model, the same one each time."""
-        import keras
-
-        settings = self.settings
-        keras.utils.set_random_seed(settings.seed)
-        with self.strategy.scope():
-            model = self.model(precision)
-            sizes = step_sizes(model, settings.layer_decay) if settings.layer_decay < 1 else None
-            optimizer = adamw(model, weight_decay=settings.weight_decay, step_sizes=sizes)
-        clip = settings.clip_norm
-        return Step(model, optimizer, self.loss, self.right, self.strategy, clip_norm=clip, xla=xla)
-
-    def plain(self) -> keras.Model:
-        """Returns a new model without LoRA that computes in float32."""
-        return self.model("float32", adapted=False)
-
-    def choices(self) -> dict[str, Any]:
-        """Returns what this machine is to train with, and says why."""
-        return choices_for(self, self.settings, self.batches(0)[0])
-
-    def validate(self, step: Step) -> dict[str, float]:
-        """Returns the figures of the validation split."""
-        batches = _batches(len(self.held_out), self.size)
-        data = self.held_out_data(step, batches)
-        spread = iter(self.strategy.experimental_distribute_dataset(data))
-        if self._scoring[0] is not step:
-            self._scoring = (step, self._score_of(step))
-        score, local = self._scoring[1], self.strategy.experimental_local_results
-        found = [[sum(map(float, local(v))) for v in score(spread)] for _ in batches]
-        return self.held_out_figures(np.sum(found, axis=0))
-
-    def _score_of(self, step: Step) -> Any:
-        """Returns a function from data to the sums of the next batch."""
-        import tensorflow as tf
-
-        def sums(inputs: Any, labels: Any, weights: Any) -> Any:
-            return self.sums(labels, tf.cast(step.model(inputs, training=False), tf.float32))
-
-        run = self.strategy.run
-        # It takes the data itself, whose shapes are open there, as in `Step`.
-        return tf.function(lambda data: run(sums, args=next(data)))
-
-    def finish(self, model: keras.Model) -> None:  # noqa: B027 - not every one has to do something
-        """Leaves a trained model as it is."""
+    def held_out_batches(self) -> list[Places]:
+        """Returns the row numbers of each of the validation split's batches."""
+        return _batches(len(self.held_out), self.size)
 
     def padding(self, epoch: int, batches: list[Places]) -> float:
         """Returns the share of positions of some batches that hold no token, 0 to 1."""
@@ -219,8 +118,3 @@ class PackedLearner(ABC):
 
 def _batches(rows: int, size: int) -> list[Places]:
     return [np.arange(i, min(i + size, rows)) for i in range(0, rows, size)]
-
-
-def perplexity(loss: float) -> float:
-    """Returns e to the loss in nats; finite, whatever the loss."""
-    return math.exp(min(loss, 700.0))

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from textmill.models.quick_layers import dropout, layer_norm, rms_norm, swiglu, tanh_gelu
+from textmill.models.quick_blocks import (
+    MASKED,
+    attended,
+    dropout_of,
+    is_tanh_gelu,
+    layer_norm_of,
+    project,
+)
+from textmill.models.quick_layers import rms_norm, swiglu, tanh_gelu
 
 if TYPE_CHECKING:
     import keras
@@ -18,8 +26,6 @@ if TYPE_CHECKING:
     # token_ids, document and position, int32 [rows, tokens] each, and whether it is training;
     # to what the last norm gives, [rows * tokens, width].
     Decoder = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, bool], tf.Tensor]
-
-MASKED = -1e9  # added to the attention to another document, or to a later token
 
 
 def packed_decoder(backbone: keras.Model) -> Decoder | None:
@@ -44,7 +50,7 @@ def _gpt2(backbone: Any) -> Decoder:
     kind = backbone.dtype_policy.compute_dtype
     layers = backbone.transformer_layers
     inner = layers[0]._feedforward_intermediate_dense.activation
-    activation = tanh_gelu if _is_tanh_gelu(inner) else inner
+    activation = tanh_gelu if is_tanh_gelu(inner) else inner
     tables = getattr(backbone, "embeddings", backbone)  # of OPT a layer of its own
     drop_embedded = getattr(backbone, "embeddings_dropout", None)
 
@@ -55,23 +61,23 @@ def _gpt2(backbone: Any) -> Decoder:
         places = tf.cast(tf.gather(places, tf.reshape(position, [-1])), tf.float32)
         x = _embedded(tables, token_ids) + places
         if drop_embedded is not None:
-            x = _dropout(drop_embedded)(x, training)
+            x = dropout_of(drop_embedded)(x, training)
         for layer in layers:
             attention = layer._self_attention_layer
             heads, size = attention.num_heads, attention.key_dim
-            read = tf.cast(_layer_norm(layer._self_attention_layer_norm, x), kind)
+            read = tf.cast(layer_norm_of(layer._self_attention_layer_norm, x), kind)
             parts = [attention._query_dense, attention._key_dense, attention._value_dense]
-            split = tf.reshape(_project(read, parts), [rows, -1, 3, heads, size])
+            split = tf.reshape(project(read, parts), [rows, -1, 3, heads, size])
             query, key, value = tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]), 3)
-            drop = _dropout(attention._dropout_layer)
-            attended = _attended(query, key, value, mask, lambda s, d=drop: d(s, training))
-            y = _project(attended, [attention._output_dense])
-            x += tf.cast(_dropout(layer._self_attention_dropout)(y, training), x.dtype)
-            read = tf.cast(_layer_norm(layer._feedforward_layer_norm, x), kind)
-            y = activation(_project(read, [layer._feedforward_intermediate_dense]))
-            y = _project(y, [layer._feedforward_output_dense])
-            x += tf.cast(_dropout(layer._feedforward_dropout)(y, training), x.dtype)
-        return tf.cast(_layer_norm(backbone.layer_norm, x), kind)
+            drop = dropout_of(attention._dropout_layer)
+            found = attended(query, key, value, mask, lambda s, d=drop: d(s, training))
+            y = project(found, [attention._output_dense])
+            x += tf.cast(dropout_of(layer._self_attention_dropout)(y, training), x.dtype)
+            read = tf.cast(layer_norm_of(layer._feedforward_layer_norm, x), kind)
+            y = activation(project(read, [layer._feedforward_intermediate_dense]))
+            y = project(y, [layer._feedforward_output_dense])
+            x += tf.cast(dropout_of(layer._feedforward_dropout)(y, training), x.dtype)
+        return tf.cast(layer_norm_of(backbone.layer_norm, x), kind)
 
     return decode
 
@@ -102,15 +108,15 @@ def _llama(backbone: Any) -> Decoder:
             attention = layer._self_attention_layer
             read = tf.cast(_rms_norm(layer._self_attention_layernorm, x), kind)
             parts = [attention._query_dense, attention._key_dense, attention._value_dense]
-            split = tf.reshape(_project(read, parts), [rows, -1, query_heads + 2 * heads, size])
+            split = tf.reshape(project(read, parts), [rows, -1, query_heads + 2 * heads, size])
             turned = rotated(split[:, :, : query_heads + heads], cos, sin)
             query, key = tf.split(tf.transpose(turned, [0, 2, 1, 3]), [query_heads, heads], 1)
             value = tf.transpose(split[:, :, query_heads + heads :], [0, 2, 1, 3])
-            y = _project(_attended(query, key, value, mask), [attention._output_dense])
-            x += tf.cast(_dropout(layer._self_attention_dropout)(y, training), x.dtype)
+            y = project(attended(query, key, value, mask), [attention._output_dense])
+            x += tf.cast(dropout_of(layer._self_attention_dropout)(y, training), x.dtype)
             read = tf.cast(_rms_norm(layer._feedforward_layernorm, x), kind)
             gates = [layer._feedforward_gate_dense, layer._feedforward_intermediate_dense]
-            y = _project(swiglu(_project(read, gates)), [layer._feedforward_output_dense])
+            y = project(swiglu(project(read, gates)), [layer._feedforward_output_dense])
             x += tf.cast(y, x.dtype)
         return tf.cast(_rms_norm(backbone.layer_norm, x), kind)
 
@@ -162,72 +168,7 @@ def _mask(document: Any, kind: str) -> Any:
     return tf.where(same & earlier, tf.constant(0, kind), tf.constant(MASKED, kind))[:, None]
 
 
-def _attended(query: Any, key: Any, value: Any, mask: Any, drop: Any = lambda x: x) -> Any:
-    """Returns what each token gets of those that it looks at, [rows * tokens, heads * size].
-
-    Args:
-        query: [rows, query heads, tokens, size].
-        key: [rows, heads, tokens, size]; each head serves as many query heads, one after the other.
-        value: Likewise.
-        mask: [rows, 1, tokens, tokens].
-        drop: Dropout of the scores.
-    """
-    import tensorflow as tf
-
-    heads, size = key.shape[1], query.shape[3]
-    group = query.shape[1] // heads
-    rows, width = tf.shape(query)[0], tf.shape(query)[2]
-    query = tf.reshape(query * size**-0.5, [rows, heads, group * width, size])
-    scores = tf.matmul(query, key, transpose_b=True)
-    if group > 1:
-        scores = tf.reshape(scores, [rows, heads * group, width, width])
-    seen = drop(tf.nn.softmax(scores + mask))
-    if group > 1:
-        seen = tf.reshape(seen, [rows, heads, group * width, width])
-    found = tf.reshape(tf.matmul(seen, value), [rows, heads * group, width, size])
-    return tf.reshape(tf.transpose(found, [0, 2, 1, 3]), [-1, heads * group * size])
-
-
-def _project(x: Any, layers: list[Any]) -> Any:
-    """Returns `x` times the kernels of all layers, plus their biases, as one matrix product."""
-    import tensorflow as tf
-
-    inner = x.shape[-1]
-    kernels = [tf.reshape(tf.convert_to_tensor(each.kernel), [inner, -1]) for each in layers]
-    kernel = kernels[0] if len(kernels) == 1 else tf.concat(kernels, 1)
-    found = tf.matmul(x, tf.cast(kernel, x.dtype))
-    if layers[0].bias is None:
-        return found
-    bias = tf.concat([tf.reshape(tf.convert_to_tensor(each.bias), [-1]) for each in layers], 0)
-    return tf.nn.bias_add(found, tf.cast(bias, x.dtype))
-
-
-def _layer_norm(layer: Any, x: Any) -> Any:
-    import tensorflow as tf
-
-    scale, offset = tf.convert_to_tensor(layer.gamma), tf.convert_to_tensor(layer.beta)
-    return layer_norm(x, scale, offset, layer.epsilon)
-
-
 def _rms_norm(layer: Any, x: Any) -> Any:
     import tensorflow as tf
 
     return rms_norm(x, tf.convert_to_tensor(layer.scale), layer.epsilon)
-
-
-def _dropout(layer: Any) -> Any:
-    import tensorflow as tf
-
-    def call(x: Any, training: bool) -> Any:
-        if not training or not layer.rate:
-            return x
-        seed = tf.cast(tf.convert_to_tensor(layer.seed_generator.next()), tf.int32)
-        return dropout(x, layer.rate, seed)
-
-    return call
-
-
-def _is_tanh_gelu(activation: Any) -> bool:
-    from keras_hub.src.utils.keras_utils import gelu_approximate
-
-    return activation is gelu_approximate

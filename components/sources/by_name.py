@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from textmill.components.sources.aligned import AlignedLines
 from textmill.components.sources.conll import Conll
 from textmill.components.sources.csv import Delimited
 from textmill.components.sources.documents import Documents, Separation
@@ -94,6 +95,15 @@ def open_source(
         received=", ".join(sorted(suffix or "no suffix" for suffix in suffixes)),
         fix="convert them to one of these, or give ingest a source of your own",
     )
+
+
+def open_aligned(source: str, target_source: str, *, encoding: str = "utf-8") -> AlignedLines:
+    """Returns the source that two names of aligned text files, or patterns of them, stand for.
+
+    Raises:
+        UserError: Nothing has one of these names.
+    """
+    return AlignedLines(_files(source), _files(target_source), encoding)
 
 
 def _suffix(file: str) -> str:

@@ -1,0 +1,91 @@
+"""How well a model that reads one text and writes another guesses targets that it has not seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from textmill.artifact import Evaluation, Examples, Model, Tokens, write_json
+from textmill.components.generation_report import generation_report
+from textmill.components.scored_rows import history_of, scored_table
+from textmill.errors import UserError
+from textmill.models.likelihood import Likelihoods, figures_of
+from textmill.quiet import import_tensorflow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from textmill.models.rows import Places
+
+
+def evaluate_seq2seq(
+    out: Evaluation,
+    model: Model,
+    tokens: Tokens,
+    examples: Examples,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> None:
+    """Scores the targets of the test split and writes figures, every pair's loss and a report.
+
+    Args:
+        out: `metrics.json`: loss (nats a token), perplexity and bits_per_byte of targets, the 95 %
+            confidence intervals of these under "intervals", rows, tokens and bytes;
+            `predictions.parquet`: row int64, text (the source), target, nats, tokens, bytes and
+            bits_per_byte of each pair; `report.html`.
+        model: What to score.
+        tokens: The test split's token ids.
+        examples: The test split's texts.
+        resamples: Draws of as many pairs, with replacement, for the intervals.
+        seed: Decides these draws.
+
+    Raises:
+        UserError: The test split is empty.
+
+    Source: https://doi.org/10.1214/aos/1176344552 (bootstrap); bits per byte as in
+    https://arxiv.org/abs/2101.00027, section 3.1.
+    """
+    import_tensorflow()
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    from textmill.models import seq2seq
+    from textmill.models.pair_likelihood import pair_likelihoods
+    from textmill.models.rows import read_rows
+
+    rows = read_rows(tokens, "test")
+    if not len(rows):
+        raise UserError(
+            "the test split is empty",
+            expected="at least one pair to score",
+            received="0 pairs",
+            fix="give data.split a share for test, or a data.test_source",
+        )
+    pairs = source_and_reference(examples, rows.places)
+    sizes = pc.binary_length(pairs["target"]).to_numpy().astype(np.int64)
+    found = pair_likelihoods(seq2seq.build(seq2seq.load(model.path).backbone), rows)
+    scored = Likelihoods(found.nats, found.tokens, sizes)
+    figures = {"rows": len(rows), **figures_of(scored, resamples=resamples, seed=seed)}
+    write_json(out.path / "metrics.json", figures)
+    table = scored_table(pairs, scored)
+    pq.write_table(table, out.path / "predictions.parquet")
+    both = pc.binary_join_element_wise(table["text"], table["target"], " → ")
+    shown = table.set_column(1, pa.field("text", pa.string()), both)
+    page = generation_report(figures, shown, history_of(model))
+    (out.path / "report.html").write_text(page, "utf-8")
+
+
+def source_and_reference(examples: Examples, places: Places) -> pa.Table:
+    """Returns pairs of the test split: `row`, `text` (the source) and `target` (its reference).
+
+    Args:
+        examples: Whose.
+        places: Rows of it, int64 [pairs].
+    """
+    import pyarrow as pa
+
+    table = examples.texts("test").take(pa.array(places))
+    return pa.table({"row": places, "text": table["text"], "target": table["pair"]})

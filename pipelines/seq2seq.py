@@ -1,0 +1,239 @@
+"""From pairs of texts to a model that reads one and writes the other: translation, summaries.
+
+textmill run CONFIG.toml
+python -m textmill.pipelines.seq2seq CONFIG.toml
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Interval
+from pydantic.dataclasses import dataclass
+
+from textmill.artifact import Evaluation
+from textmill.components.cleaning import Cleaning
+from textmill.components.evaluate_seq2seq import evaluate_seq2seq
+from textmill.components.ingest import ingest
+from textmill.components.sources.by_name import open_aligned, open_source
+from textmill.components.sources.source import Source
+from textmill.components.tokenize_seq2seq import tokenize_seq2seq
+from textmill.components.train_seq2seq import train_seq2seq
+from textmill.components.validate import validate
+from textmill.config import STRICT
+from textmill.errors import UserError
+from textmill.models.preset import Preset, Scratch
+from textmill.models.settings import Settings
+from textmill.pipelines.sections import Share, start
+from textmill.run import Runner
+
+
+@dataclass(frozen=True, config=STRICT)
+class Clean:
+    """`[data.clean]`: what happens to both texts of a pair before anything else.
+
+    Attributes:
+        html: Turn entities into characters and tags into a space.
+        control: Remove control characters.
+        unicode: Normalization form, or "none".
+        whitespace: Turn runs of white space into one space, and strip.
+        lowercase: Lower-case the texts.
+    """
+
+    html: bool = False
+    control: bool = True
+    unicode: Literal["NFC", "NFKC", "none"] = "NFC"
+    whitespace: bool = True
+    lowercase: bool = False
+
+
+@dataclass(frozen=True, config=STRICT)
+class Pairs:
+    """`[data]`: pairs of texts: two columns of a table, or two aligned files.
+
+    Attributes:
+        source: A file, a glob, a folder, or `tfds:NAME`; relative to the current folder. With
+            `target_source` plain text of any suffix.
+        target_source: A text file of as many lines as `source`: line i belongs to line i. Then
+            there are no columns.
+        text: Column with what is read.
+        target: Column with what is to be written.
+        where: Column -> value; only rows with these values are taken.
+        split: Split -> share of the pairs; those with equal texts stay together.
+        split_column: Column that says train, validation or test, instead of shares.
+        test_source: A separate source for the test split.
+        test_target_source: What belongs to it, where the source has a `target_source`.
+        encoding: Encoding of text files.
+        delimiter: Between columns; None: a comma in .csv, else a tab.
+        quote: Around fields; "": a quote is a character like any other.
+        columns: Names of the columns, for a file without a header line.
+        skip_rows_after_header: Lines to pass over below the header line.
+        data_dir: Folder of prepared TensorFlow Datasets.
+        clean: See `Clean`.
+    """
+
+    source: str
+    target_source: str | None = None
+    text: str = "text"
+    target: str = "target"
+    where: dict[str, str] = field(default_factory=dict)
+    split: dict[str, Share] = field(
+        default_factory=lambda: {"train": 0.9, "validation": 0.05, "test": 0.05}
+    )
+    split_column: str | None = None
+    test_source: str | None = None
+    test_target_source: str | None = None
+    encoding: str = "utf-8"
+    delimiter: str | None = None
+    quote: str = '"'
+    columns: tuple[str, ...] = ()
+    skip_rows_after_header: Annotated[int, Ge(0)] = 0
+    data_dir: str | None = None
+    clean: Clean = field(default_factory=Clean)
+
+    def open(self, name: str, target_name: str | None) -> Source:
+        """Returns the source that a name, or two, stand for, read as this section says.
+
+        Raises:
+            UserError: A file is missing, or one of two aligned ones is.
+        """
+        if bool(target_name) != bool(self.target_source):
+            raise UserError(
+                "data: test_source and test_target_source go together with target_source",
+                expected="a target_source and a test_target_source, or two tables",
+                received=f"target_source = {self.target_source!r}, "
+                f"test_target_source = {self.test_target_source!r}",
+                fix="name the file with the targets of the test split in data.test_target_source",
+            )
+        if target_name:
+            return open_aligned(name, target_name, encoding=self.encoding)
+        return open_source(
+            name,
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+            quote=self.quote or None,
+            columns=self.columns,
+            skip_rows_after_header=self.skip_rows_after_header,
+            data_dir=self.data_dir,
+        )
+
+    def test(self) -> Source | None:
+        """Returns the source of the test split, None where it has none of its own."""
+        if self.test_source is None:
+            return None
+        return self.open(self.test_source, self.test_target_source)
+
+    def names(self) -> tuple[str, str]:
+        """Returns the columns with the text and the target."""
+        return ("text", "target") if self.target_source else (self.text, self.target)
+
+    def cleaning(self) -> Cleaning:
+        """Returns how texts are cleaned."""
+        return Cleaning(**dataclasses.asdict(self.clean))
+
+
+@dataclass(frozen=True, config=STRICT)
+class Translator:
+    """`[model]`: what is trained. Exactly one of `preset` and `scratch` is given.
+
+    Attributes:
+        preset: BART: a KerasHub preset, `hf://…`, or a local KerasHub or Hugging Face folder; or a
+            model of this pipeline.
+        scratch: Size of a new Transformer, with as many layers in its decoder as in its encoder,
+            and a tokenizer made from both sides of the data.
+        vocabulary_size: Entries of the new tokenizer; only with `scratch`.
+        max_source_length: Tokens that are read at a time; a longer text loses its end.
+        max_target_length: Tokens that are written at most; in training a longer one is cut off.
+        dropout: Share of activations that training drops.
+    """
+
+    preset: str | None = None
+    scratch: Literal["tiny", "mini", "small", "base"] | None = None
+    vocabulary_size: Annotated[int, Ge(300)] = 8192
+    max_source_length: Annotated[int, Ge(4)] = 128
+    max_target_length: Annotated[int, Ge(4)] = 128
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1
+
+    def start(self) -> Preset | Scratch:
+        """Returns where the first weights come from.
+
+        Raises:
+            UserError: Not exactly one of `preset` and `scratch` is given.
+        """
+        new = self.scratch and Scratch(
+            self.scratch, self.vocabulary_size, lowercase=False, tokenizer="bpe"
+        )
+        return start(self.preset, new or None)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Train(Settings):
+    """`[train]`: as `Settings`, with the smoothing that translation is trained with.
+
+    Attributes:
+        label_smoothing: Share of each token that goes to all tokens alike.
+    """
+
+    label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.1
+
+
+@dataclass(frozen=True, config=STRICT)
+class Config:
+    """The whole TOML file of a translation or of summaries.
+
+    Attributes:
+        pipeline: "seq2seq".
+        workspace: Folder for artifacts, cache and lineage.
+        data: See `Pairs`.
+        model: See `Translator`.
+        train: See `Settings`; label_smoothing is 0.1 where nothing is said.
+        lineage: SQLAlchemy URL of the lineage store, default SQLite in the workspace.
+    """
+
+    pipeline: str
+    workspace: str
+    data: Pairs
+    model: Translator
+    train: Train = field(default_factory=Train)
+    lineage: str | None = None
+
+
+def seq2seq(run: Runner, config: Config) -> Evaluation:
+    """Trains an encoder-decoder; returns how well it guesses the targets of the test split."""
+    data, model = config.data, config.model
+    preset = model.start()
+    text, target = data.names()
+    examples = run(
+        ingest,
+        data.open(data.source, data.target_source),
+        text=text,
+        pair=target,
+        label=None,
+        split=data.split,
+        split_column=data.split_column,
+        test_source=data.test(),
+        where=data.where,
+        cleaning=data.cleaning(),
+        split_by="text",
+    )
+    run(validate, examples, test=True)
+    tokens = run(
+        tokenize_seq2seq,
+        examples,
+        preset=preset,
+        max_source_length=model.max_source_length,
+        max_target_length=model.max_target_length,
+    )
+    trained = run(
+        train_seq2seq, tokens, preset=preset, dropout=model.dropout, settings=config.train
+    )
+    return run(evaluate_seq2seq, trained, tokens, examples)
+
+
+if __name__ == "__main__":
+    from textmill.cli import main
+
+    main(["run", *sys.argv[1:]])
