@@ -66,6 +66,10 @@ class Decoder:
         """
         return Network(self)
 
+    def begun(self, prompts: tf.RaggedTensor) -> tuple[Network, tf.RaggedTensor]:
+        """Returns what goes on with prompts, and the tokens that it reads first: the prompts."""
+        return self.network(), prompts
+
 
 class Network:
     """A decoder, its weights tensors of one graph.

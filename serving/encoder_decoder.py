@@ -66,9 +66,19 @@ class EncoderDecoder:
         x, _ = encoder(token_ids, read, encoder.caches(rows, slots))
         return Network(self._decoder, weights, Memory(x, read.spread, read.hidden))
 
-    def begun(self, rows: tf.Tensor) -> tf.RaggedTensor:
-        """Returns the tokens with which texts begin, int32 [rows, (tokens)]."""
+    def begun(self, sources: tf.RaggedTensor) -> tuple[Network, tf.RaggedTensor]:
+        """Returns what writes of sources, and the tokens with which each text begins.
+
+        Args:
+            sources: As in `network`.
+
+        Returns:
+            The network, and int32 [sources, (tokens)].
+        """
         import tensorflow as tf
 
-        every = tf.tile(tf.constant([self._begin], tf.int32), tf.stack([rows, 1]))
-        return tf.RaggedTensor.from_tensor(every, row_splits_dtype=tf.int64)
+        every = tf.tile(
+            tf.constant([self._begin], tf.int32), tf.stack([tf.cast(sources.nrows(), tf.int32), 1])
+        )
+        begin = tf.RaggedTensor.from_tensor(every, row_splits_dtype=tf.int64)
+        return self.network(sources), begin
