@@ -179,7 +179,7 @@ def _splitter(words: Words) -> Callable[[str], list[str]]:
     Raises:
         UserError: A package that it needs is missing.
     """
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     try:
         tokenizer = BLEU(tokenize=words).tokenizer
