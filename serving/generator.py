@@ -1,4 +1,4 @@
-"""Writes a decoder as a SavedModel that answers texts with texts and that any server loads."""
+"""Writes a model as a SavedModel that answers texts with texts and that any server loads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from textmill.serving.beams import search
 from textmill.serving.decoder import Decoder
 from textmill.serving.defaults import GREEDY, Defaults, check_defaults, kind_of
 from textmill.serving.detokenizer import Detokenizer
+from textmill.serving.encoder_decoder import EncoderDecoder
 from textmill.serving.generation import Endings, cut, generate
 from textmill.serving.heads import BEAMS, PREDICT, Form
 from textmill.serving.prompts import Prompts
@@ -21,23 +22,26 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 DEFAULT, GENERATE, SCORE = "serving_default", "generate", "score"
-PROMPT = "prompt"
+PROMPT, SOURCE = "prompt", "text"  # what a decoder goes on with, an encoder-decoder writes of
 OF_BEAMS = ("repetition_penalty", "min_new_tokens", "max_new_tokens", "length_penalty")
 
 
-def generator_forms(more: Collection[str] = ()) -> dict[str, Form]:
+def generator_forms(more: Collection[str] = (), *, asks: str = PROMPT) -> dict[str, Form]:
     """Returns the signatures of a model that generates text.
 
     Args:
         more: Which it has beyond those that every model has.
+        asks: The name of what it is given: `PROMPT`, or of an encoder-decoder `SOURCE`.
 
     Example:
         >>> list(generator_forms())
         ['serving_default', 'generate', 'score']
         >>> list(generator_forms(["beams"])["beams"].inputs)[:3]
         ['prompt', 'repetition_penalty', 'min_new_tokens']
+        >>> generator_forms(asks="text")["score"].inputs
+        {'text': 'string [batch]', 'continuation': 'string [batch]'}
     """
-    text = {PROMPT: "string [batch]"}
+    text = {asks: "string [batch]"}
     answer = {"text": "string [batch]", "tokens_generated": "int32 [batch]"}
     numbers = {name: f"{kind_of(value)} [batch]" for name, value in GREEDY._asdict().items()}
     wishes = {name: numbers[name] for name in GREEDY.wishes()}
@@ -55,7 +59,7 @@ def generator_forms(more: Collection[str] = ()) -> dict[str, Form]:
 def write_generator(
     folder: Path,
     *,
-    decoder: Decoder,
+    decoder: Decoder | EncoderDecoder,
     prompts: Prompts,
     detokenizer: Detokenizer,
     endings: Endings,
@@ -73,14 +77,16 @@ def write_generator(
     - `score` says how likely the model finds a continuation of a prompt; their tokens are made
       apart from each other.
 
-    A prompt is cut at its beginning if it is too long; see `textmill.serving.generation.room`. A
-    text ends with `max_new_tokens`, with a token or a string of `endings`, which it is without, or
-    when a row is as long as can be. `tokens_generated` counts the token that ended it.
+    A prompt is cut at its beginning if it is too long; see `textmill.serving.generation.room`. What
+    an encoder-decoder is given is called `text`, and cut at its end. A text ends with
+    `max_new_tokens`, with a token or a string of `endings`, which it is without, or when a row is
+    as long as can be. `tokens_generated` counts the token that ended it.
 
     Args:
         folder: Where to write; made if missing.
         decoder: The trained model.
-        prompts: Makes its token ids.
+        prompts: Makes token ids of what it is given. For an encoder-decoder it knows how many may
+            be read, lest what stands behind a source is cut off.
         detokenizer: Makes text of them.
         endings: With what a text ends.
         defaults: How a row is decoded.
@@ -91,7 +97,8 @@ def write_generator(
     import tensorflow as tf
 
     check_defaults(defaults, longest=decoder.longest)
-    text = tf.TensorSpec([None], tf.string, name=PROMPT)
+    asks = SOURCE if isinstance(decoder, EncoderDecoder) else PROMPT
+    text = tf.TensorSpec([None], tf.string, name=asks)
     numbers = {
         name: tf.TensorSpec([None], kind_of(value), name)
         for name, value in defaults._asdict().items()
@@ -103,7 +110,7 @@ def write_generator(
     def written(prompt: tf.Tensor, *wishes: tf.Tensor) -> dict[str, tf.Tensor]:
         rows = tf.shape(prompt)
         each = _possible(Wishes(*(tf.broadcast_to(number, rows) for number in wishes)))
-        return texts(*generate(decoder.network(), prompts(prompt), each, endings))
+        return texts(*generate(*decoder.begun(prompts(prompt)), each, endings))
 
     def searched(prompt: tf.Tensor, *wishes: tf.Tensor) -> dict[str, tf.Tensor]:
         rows = tf.shape(prompt)
@@ -111,9 +118,8 @@ def write_generator(
         longer = given.pop("length_penalty")
         each = _possible(GREEDY.rows(rows[0])._replace(**given))
         beams = defaults.num_beams
-        found = search(
-            decoder.network(), prompts(prompt), each, endings, beams=beams, length_penalty=longer
-        )
+        begun = decoder.begun(prompts(prompt))
+        found = search(*begun, each, endings, beams=beams, length_penalty=longer)
         return texts(*found)
 
     # One function for both signatures, so that the graph holds the decoder once.
@@ -138,7 +144,7 @@ def write_generator(
         )
 
     def scored(prompt: tf.Tensor, continuation: tf.Tensor) -> dict[str, tf.Tensor]:
-        found, tokens = score(decoder.network(), prompts(prompt), prompts.inside(continuation))
+        found, tokens = score(*decoder.begun(prompts(prompt)), prompts.inside(continuation))
         return {"log_probability": found, "tokens": tokens}
 
     served = tf.Module(name="served")
@@ -150,7 +156,7 @@ def write_generator(
     if defaults.num_beams > 1:
         signatures[DEFAULT], signatures[BEAMS] = both(searched, OF_BEAMS)
     tf.saved_model.save(served, str(folder), signatures=signatures)
-    forms = generator_forms(signatures)
+    forms = generator_forms(signatures, asks=asks)
     finish(folder, prompts.tokenizer.digest, {name: form.method for name, form in forms.items()})
     _tell_defaults(folder, defaults)
 

@@ -11,13 +11,12 @@ import pytest
 import tensorflow as tf
 
 import seq2seq_models
-from seq2seq_models import BEGIN, LONGEST, NEW, WAYS
+from seq2seq_models import BEAMS, BEGIN, LONGEST, NEW, WAYS
 from textmill.models.encoder_decoder_serving_weights import encoder_decoder_serving_weights
+from textmill.serving.defaults import GREEDY, decoded
 from textmill.serving.encoder_decoder import EncoderDecoder
-from textmill.serving.generation import Endings, generate
-from textmill.serving.generator import Defaults
+from textmill.serving.generation import Endings
 from textmill.serving.precision import PRECISIONS, Name
-from textmill.serving.sampling import Wishes
 from textmill.serving.scoring import score
 
 ROWS = seq2seq_models.sources()
@@ -45,37 +44,29 @@ def ragged(rows: list[list[int]]) -> tf.RaggedTensor:
     return tf.ragged.constant(rows, tf.int32, ragged_rank=1, row_splits_dtype=tf.int64)
 
 
-def wishes(rows: int, **numbers: Any) -> Wishes:
-    every = {**Defaults(max_new_tokens=NEW)._asdict(), **numbers}
-    kinds = {name: type(value) for name, value in Defaults()._asdict().items()}
-    return Wishes(
-        **{
-            name: tf.fill([rows], tf.constant(every[name], {float: tf.float32}.get(kinds[name])))
-            for name in Wishes._fields
-        }
-    )
-
-
 def written(
     model: EncoderDecoder, rows: list[list[int]], end: int = 7, **numbers: Any
 ) -> tuple[list[list[int]], list[int]]:
     """Returns the new tokens of each source, and how many were drawn."""
+    how = GREEDY._replace(max_new_tokens=NEW)._replace(**numbers)
+
     traced = tf.function(
-        lambda rows, wishes: generate(*model.begun(rows), wishes, Endings((end,))), autograph=False
+        lambda rows: decoded(*model.begun(rows), how, Endings((end,))), autograph=False
     )
-    found, count = traced(ragged(rows), wishes(len(rows), **numbers))
+    found, count = traced(ragged(rows))
     return found.to_list(), count.numpy().tolist()
 
 
-def test_greedy_tokens_are_those_of_transformers(made: Path, bart: EncoderDecoder) -> None:
+def test_tokens_are_those_of_transformers(made: Path, bart: EncoderDecoder) -> None:
     golden = json.loads((made / "generated.json").read_text())
     end = golden["end"]
-    for way, how in WAYS.items():
+    for way, how in (WAYS | BEAMS).items():
         ours = {k: v - 1 if k == "min_new_tokens" else v for k, v in how.items()}
         found, count = written(bart, ROWS, end, **ours)
         assert found == [[i for i in row if i != end] for row in golden[way]]
         assert count == list(map(len, golden[way]))
     assert golden["greedy"] != golden["late"] != golden["penalty"]
+    assert golden["beams"] != golden["long beams"] != golden["greedy"]
     assert len({tuple(row) for row in golden["greedy"]}) == len(ROWS)
 
 
@@ -85,6 +76,7 @@ def test_a_source_gives_the_same_text_in_any_batch(bart: EncoderDecoder) -> None
         alone = written(bart, [ROWS[i]], temperature=1.0, seed=5)
         assert alone == ([together[i]], [counts[i]])
     assert written(bart, []) == ([], [])
+    assert written(bart, [], num_beams=2) == ([], [])
 
 
 def test_a_text_may_fill_a_row(bart: EncoderDecoder) -> None:
