@@ -25,10 +25,14 @@ def evaluate_seq2seq(
     tokens: Tokens,
     examples: Examples,
     *,
+    samples: int = 500,
+    how: Defaults = GREEDY,
+    stop: tuple[str, ...] = (),
+    words: Words = "13a",
     resamples: int = 1000,
     seed: int = 0,
 ) -> None:
-    """Scores the targets of the test split and writes figures, every pair's loss and a report.
+    """Scores the test split, lets the model write some of it, and writes figures and a report.
 
     Args:
         out: `metrics.json`: loss (nats a token), perplexity and bits_per_byte of targets, the 95 %

@@ -9,16 +9,17 @@ from typing import Any
 from textmill.artifact import Examples, Model, Saved, write_json
 from textmill.components.export import STRANGE
 from textmill.components.golden_texts import golden_texts
-from textmill.components.writer import writer
-from textmill.models.chat import asked
+from textmill.components.writer import SEQ2SEQ, writer
+from textmill.models.chat import asked_first
 from textmill.quiet import import_tensorflow
 from textmill.serving import savedmodel
 from textmill.serving.defaults import GREEDY, Defaults
 from textmill.serving.generator import PROMPT, write_generator
+from textmill.serving.heads import CONVERSATION
 from textmill.serving.precision import Name
 from textmill.serving.servers import oldest_server
 from textmill.serving.signatures import WRITES, signatures_of
-from textmill.serving.text_questions import AFTER, greedily
+from textmill.serving.text_questions import Inputs
 from textmill.serving.warmup import write_warmup
 
 FORMAT = 1
@@ -34,15 +35,8 @@ TOLERANCES: dict[Name, float] = {
     "int8_weights": 0.3,
 }
 KEPT = (
-    "task",
-    "max_length",
-    "longest",
-    "cleaning",
-    "begin",
-    "end",
-    "stop",
-    "framing",
-    "chat_template",
+    *("task", "max_length", "max_source_length", "max_target_length", "cleaning", "begin", "end"),
+    *("stop", "framing", "target_begin", "chat_template"),
 )
 
 
@@ -80,7 +74,8 @@ def export_generation(
     # As in `export`: one model must give the same bytes whatever this process did before.
     keras.utils.clear_session()
     made = writer(model, precision, stop=stop)
-    about = made.about
+    about, asked = made.about, Inputs(made.asks)
+    converses = "chat_template" in about
     write_generator(
         out.path,
         decoder=made.decoder,
@@ -88,12 +83,13 @@ def export_generation(
         detokenizer=made.detokenizer,
         endings=made.endings,
         defaults=defaults,
+        converses=converses,
     )
-    real = _prompts(examples, conversations="chat_template" in about)
-    prompts = [*real, *STRANGE, LONG * (made.decoder.longest // LONG.count(" "))]
+    real = _prompts(examples, about)
+    prompts = [*real, *STRANGE, LONG * (made.longest // LONG.count(" "))]
     near = TOLERANCES[precision]
     golden = golden_texts(
-        made.trained(),
+        made.trained,
         prompts,
         made.drafts,
         endings=made.endings,
@@ -103,7 +99,9 @@ def export_generation(
         "format": FORMAT,
         "kind": WRITES,
         **{key: about[key] for key in KEPT if key in about},
+        "asks": made.asks,
         "stop_strings": list(stop),
+        "longest": made.decoder.longest,
         "defaults": defaults._asdict(),
         "made_from": {
             name: given.digest
@@ -119,25 +117,33 @@ def export_generation(
         "real_rows": len(real),
         "golden": golden,
     }
+    if converses:
+        for row in golden:
+            row[CONVERSATION] = made.conversation(row[PROMPT])
     write_json(out.path / "assets.extra" / "manifest.json", manifest)
     wanted = signatures_of(manifest)
-    write_warmup(out.path, wanted, [_warm(row) for row in golden], few=list(wanted))
+    write_warmup(out.path, wanted, [_warm(row, asked) for row in golden], few=list(wanted))
 
 
-def _prompts(examples: Examples | None, *, conversations: bool) -> list[str]:
-    """Returns prompts of all lengths: the beginnings of documents, or what users said."""
+def _prompts(examples: Examples | None, about: dict[str, Any]) -> list[str]:
+    """Returns texts of all lengths to ask: beginnings of documents, what users said, sources."""
     if examples is None:
         return []
     texts: Sequence[str] = examples.texts("test")["text"].to_pylist()
-    found = [asked(text) if conversations else text[:PART] for text in texts]
-    found = sorted({text for text in found if text}, key=lambda text: (len(text), text))
+    if "chat_template" in about:
+        texts = [asked_first(text) for text in texts]
+    elif about["task"] != SEQ2SEQ:
+        texts = [text[:PART] for text in texts]
+    found = sorted({text for text in texts if text}, key=lambda text: (len(text), text))
     last = len(found) - 1
     places = sorted({last * i // (ROWS - 1) for i in range(ROWS)}) if found else []
     return [found[i] for i in places]
 
 
-def _warm(row: dict[str, Any]) -> dict[str, Any]:
+def _warm(row: dict[str, Any], asked: Inputs) -> dict[str, Any]:
     """Returns what a client sends to all signatures for a golden row."""
-    wishes = {name: values[0] for name, values in greedily([row]).items()}
-    wishes["length_penalty"] = GREEDY.length_penalty
-    return wishes | {PROMPT: row[PROMPT], AFTER: row["answer"], "max_new_tokens": WARM}
+    rows = [row | {"max_new_tokens": WARM}]
+    given = asked.by_beams(rows) | asked.greedily(rows) | asked.answers(rows)
+    if CONVERSATION in row:
+        given |= asked.conversations(rows)
+    return {name: values[0] for name, values in given.items()}

@@ -21,7 +21,7 @@ class Trained(NamedTuple):
     """A trained model, in which nothing of the served graph is.
 
     Attributes:
-        longest: Tokens that a prompt and what comes behind it may have.
+        room: How many tokens may come behind those of a prompt, as it is read.
         read: The tokens of a prompt as the model reads them where so many are to come behind it.
         logits: Of the token behind a prompt and behind each of the tokens that follow it: float
             [1 + following, vocabulary].
@@ -29,7 +29,7 @@ class Trained(NamedTuple):
         decode: The text of tokens.
     """
 
-    longest: int
+    room: Callable[[list[int]], int]
     read: Callable[[str, int], list[int]]
     logits: Callable[[list[int], list[int]], npt.NDArray[Any]]
     encode: Callable[[str], list[int]]
@@ -65,7 +65,7 @@ def golden_texts(
     found = []
     # Of a prompt that is cut, more is read where fewer tokens are to come: so it gets one.
     reads = [trained.read(prompt, 1) for prompt in prompts]
-    room = [max(1, min(NEW, trained.longest - len(ids))) for ids in reads]
+    room = [max(1, min(NEW, trained.room(ids))) for ids in reads]
     drafts = draft(prompts, room)
     for i, (prompt, read, most) in enumerate(zip(prompts, reads, room, strict=True)):
         advance(i, len(prompts), "golden rows")

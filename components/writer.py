@@ -7,28 +7,32 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from textmill.artifact import Model
-from textmill.components.cleaning import Cleaning, clean
+from textmill.components.cleaning import Cleaning
 from textmill.components.cleaning_graph import clean_graph
 from textmill.components.golden_texts import Trained
-from textmill.models import causal_lm
+from textmill.components.trained_texts import trained_decoder, trained_encoder_decoder
+from textmill.models import causal_lm, seq2seq
 from textmill.models.causal_tokenizer import id_of
 from textmill.models.decoder_serving_weights import decoder_serving_weights
+from textmill.models.encoder_decoder_serving_weights import encoder_decoder_serving_weights
 from textmill.models.tokenizer import read_tokenizer
 from textmill.progress import advance
 from textmill.prompt_frame import PromptFrame
 from textmill.serving.decoder import Decoder
 from textmill.serving.defaults import GREEDY, Defaults, decoded
 from textmill.serving.detokenizer import Detokenizer
+from textmill.serving.encoder_decoder import EncoderDecoder
 from textmill.serving.generation import Endings, cut, generate
+from textmill.serving.generator import PROMPT, SOURCE
 from textmill.serving.graph_tokenizer import graph_tokenizer
 from textmill.serving.precision import PRECISIONS, Name
 from textmill.serving.prompts import Prompts, special_tokens
 
 if TYPE_CHECKING:
-    import keras
     import tensorflow as tf
     from tokenizers import Tokenizer
 
+SEQ2SEQ = "seq2seq"  # the task of models that read one text and write another
 BATCH = 16  # prompts that are answered at once
 
 
@@ -37,22 +41,43 @@ class Writer:
     """The parts of a model that writes.
 
     Attributes:
-        network: KerasHub's model.
         decoder: What predicts the next token.
         prompts: Makes token ids of prompts.
         detokenizer: Makes text of token ids.
         endings: With what a text ends.
         about: `task.json` of the model.
         tokenizer: What the model was trained with.
+        trained: The model as Keras has it.
     """
 
-    network: keras.Model
-    decoder: Decoder
+    decoder: Decoder | EncoderDecoder
     prompts: Prompts
     detokenizer: Detokenizer
     endings: Endings
     about: dict[str, Any]
     tokenizer: Tokenizer
+    trained: Trained
+
+    @property
+    def asks(self) -> str:
+        """What it is given is called."""
+        return SOURCE if isinstance(self.decoder, EncoderDecoder) else PROMPT
+
+    @property
+    def longest(self) -> int:
+        """Tokens that it reads of what it is given, at most."""
+        if isinstance(self.decoder, EncoderDecoder):
+            return self.decoder.longest_source
+        return self.decoder.longest
+
+    def conversation(self, prompt: str) -> str:
+        """Returns a prompt with what stands around it, special tokens as text."""
+        frame = self.prompts.frame
+        before, after = (
+            self.tokenizer.decode(ids, skip_special_tokens=False)
+            for ids in (frame.before, frame.after)
+        )
+        return before + frame.before_text + prompt + frame.after_text + after
 
     def answers(self, prompts: Sequence[str], how: Defaults = GREEDY) -> list[str]:
         """Returns what the model puts behind each prompt.
@@ -103,7 +128,7 @@ class Writer:
         import tensorflow as tf
 
         def written(some: Any) -> tf.Tensor:
-            found, _ = decoded(self.decoder.network(), read(some), how, self.endings)
+            found, _ = decoded(*self.decoder.begun(read(some)), how, self.endings)
             return cut(self.detokenizer(found), self.endings)
 
         ask = tf.function(written, input_signature=[kind])
@@ -129,8 +154,7 @@ class Writer:
 
         def drawn(some: tf.Tensor, most: tf.Tensor) -> tf.Tensor:
             wishes = GREEDY.rows(tf.size(some))._replace(max_new_tokens=most)
-            network = self.decoder.network()
-            return generate(network, self.prompts(some), wishes, self.endings)[0]
+            return generate(*self.decoder.begun(self.prompts(some)), wishes, self.endings)[0]
 
         specs = [tf.TensorSpec([None], kind) for kind in (tf.string, tf.int32)]
         ask = tf.function(drawn, input_signature=specs)
@@ -141,61 +165,41 @@ class Writer:
             found += ask(texts, tf.constant(most[some], tf.int32)).to_list()
         return found
 
-    def trained(self) -> Trained:
-        """Returns the model as it was trained, in which nothing of the served graph is."""
-        import numpy as np
-        import pyarrow as pa
-
-        frame, longest = PromptFrame(**self.about["framing"]), self.decoder.longest
-        rules = Cleaning(**self.about["cleaning"])
-
-        def encode(text: str) -> list[int]:
-            return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
-
-        def read(prompt: str, most: int) -> list[int]:
-            (text,) = clean(pa.array([prompt], pa.string()), rules).to_pylist()
-            inside = encode(frame.before_text + text + frame.after_text)
-            ids = [*frame.before, *inside, *frame.after]
-            return ids[-max(longest - most, (longest + 1) // 2) :]
-
-        def logits(prompt: list[int], after: list[int]) -> Any:
-            ids = np.array([[*prompt, *after]], np.int32)
-            found = self.network({"token_ids": ids, "padding_mask": np.ones_like(ids)})
-            return np.asarray(found)[0, len(prompt) - 1 :]
-
-        return Trained(longest, read, logits, encode, self.tokenizer.decode)
-
 
 def writer(model: Model, precision: Name = "float32", *, stop: tuple[str, ...] = ()) -> Writer:
     """Returns the parts of a model that writes, as they are served.
 
     Args:
-        model: As `train_generation` leaves it.
+        model: As `train_generation` or `train_seq2seq` leaves it.
         precision: In what numbers weights are kept and multiplied.
         stop: Strings with which a text ends, beside the tokens of the model.
 
     Raises:
         UserError: The model is of a kind that can't be served.
     """
-    about = model.task()
-    file = model.tokenizer_file
-    network = causal_lm.load(model.path)
-    weights = decoder_serving_weights(network.backbone, longest=about["longest"])
+    about, file, kind = model.task(), model.tokenizer_file, PRECISIONS[precision]
+    tokenizer, detokenizer = read_tokenizer(file), Detokenizer(file)
     rules = Cleaning(**about["cleaning"])
-    tokenizer = read_tokenizer(file)
-    detokenizer = Detokenizer(file)
-    return Writer(
-        network,
-        Decoder(weights, PRECISIONS[precision]),
-        Prompts(
-            graph_tokenizer(file),
-            PromptFrame(**about["framing"]),
-            start=id_of(tokenizer, about["end"]),
-            special=special_tokens(file),
-            clean=lambda texts: clean_graph(texts, rules),
-        ),
-        detokenizer,
-        Endings(tuple(about["stop"]), stop, detokenizer.of_tokens if stop else ()),
-        about,
-        tokenizer,
+    decoder: Decoder | EncoderDecoder
+    if about["task"] == SEQ2SEQ:
+        network, most_read = seq2seq.load(model.path), about["max_source_length"]
+        pair = encoder_decoder_serving_weights(
+            network.backbone, longest_source=most_read, longest=about["max_target_length"]
+        )
+        decoder = EncoderDecoder(pair, about["target_begin"], kind)
+        trained = trained_encoder_decoder(network, tokenizer, about)
+    else:
+        network, most_read = causal_lm.load(model.path), None
+        weights = decoder_serving_weights(network.backbone, longest=about["longest"])
+        decoder = Decoder(weights, kind)
+        trained = trained_decoder(network, tokenizer, about, decoder.longest)
+    prompts = Prompts(
+        graph_tokenizer(file),
+        PromptFrame(**about["framing"]),
+        start=id_of(tokenizer, about["end"]),
+        special=special_tokens(file),
+        clean=lambda texts: clean_graph(texts, rules),
+        longest=most_read,
     )
+    endings = Endings(tuple(about["stop"]), stop, detokenizer.of_tokens if stop else ())
+    return Writer(decoder, prompts, detokenizer, endings, about, tokenizer, trained)

@@ -229,11 +229,11 @@ def messages_of(text: str) -> list[Message]:
     return [(role, content) for role, content in json.loads(text)]
 
 
-def asked(text: str) -> str:
+def asked_first(text: str) -> str:
     """Returns what the user says first in a conversation that Examples hold; "" if nothing.
 
     Example:
-        >>> asked('[["system", "Be brief."], ["user", "Hi"], ["assistant", "Hello"]]')
+        >>> asked_first('[["system", "Be brief."], ["user", "Hi"], ["assistant", "Hello"]]')
         'Hi'
     """
     return next((content for role, content in messages_of(text) if role == "user"), "")

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Interval
 from pydantic.dataclasses import dataclass
 
-from textmill.artifact import Evaluation
+from textmill.artifact import Evaluation, Pushed
 from textmill.components.cleaning import Cleaning
 from textmill.components.evaluate_seq2seq import evaluate_seq2seq
 from textmill.components.ingest import ingest
@@ -27,7 +27,17 @@ from textmill.config import STRICT
 from textmill.errors import UserError
 from textmill.models.preset import Preset, Scratch
 from textmill.models.settings import Settings
-from textmill.pipelines.sections import Share, start
+from textmill.pipelines.sections import (
+    Check,
+    Condition,
+    Export,
+    Generate,
+    Push,
+    Samples,
+    Share,
+    start,
+)
+from textmill.pipelines.writing import written
 from textmill.run import Runner
 
 
@@ -189,7 +199,13 @@ class Config:
         workspace: Folder for artifacts, cache and lineage.
         data: See `Pairs`.
         model: See `Translator`.
+        push: See `Push`; without it a model is trained and measured, and not exported.
         train: See `Settings`; label_smoothing is 0.1 where nothing is said.
+        evaluate: See `Samples`; 500 texts are written where nothing is said.
+        generate: See `Generate`.
+        export: See `Export`.
+        check: See `Check`.
+        gate: Metric -> condition such as "<= 1.5"; a model that fails one is not pushed.
         lineage: SQLAlchemy URL of the lineage store, default SQLite in the workspace.
     """
 
@@ -197,13 +213,25 @@ class Config:
     workspace: str
     data: Pairs
     model: Translator
+    push: Push | None = None
     train: Train = field(default_factory=Train)
+    evaluate: Samples = field(default_factory=lambda: Samples(samples=500))
+    generate: Generate = field(default_factory=Generate)
+    export: Export = field(default_factory=Export)
+    check: Check = field(default_factory=Check)
+    gate: dict[str, Condition] = field(default_factory=dict)
     lineage: str | None = None
 
 
-def seq2seq(run: Runner, config: Config) -> Evaluation:
-    """Trains an encoder-decoder; returns how well it guesses the targets of the test split."""
+def seq2seq(run: Runner, config: Config) -> Pushed | Evaluation:
+    """Trains, proves and pushes an encoder-decoder; returns the pushed version.
+
+    Where nothing is to be pushed it returns how well the model writes the targets of the test
+    split.
+    """
     data, model = config.data, config.model
+    proof = config.check.arguments()
+    defaults = config.generate.defaults(model.max_target_length)
     preset = model.start()
     text, target = data.names()
     examples = run(
@@ -230,7 +258,17 @@ def seq2seq(run: Runner, config: Config) -> Evaluation:
     trained = run(
         train_seq2seq, tokens, preset=preset, dropout=model.dropout, settings=config.train
     )
-    return run(evaluate_seq2seq, trained, tokens, examples)
+    evaluation = run(
+        evaluate_seq2seq,
+        trained,
+        tokens,
+        examples,
+        samples=config.evaluate.samples,
+        how=defaults,
+        stop=config.generate.stop,
+        words=config.evaluate.words,
+    )
+    return written(run, config, trained, examples, evaluation, defaults=defaults, proof=proof)
 
 
 if __name__ == "__main__":

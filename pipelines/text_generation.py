@@ -15,12 +15,9 @@ from annotated_types import Ge, Interval
 from pydantic.dataclasses import dataclass
 
 from textmill.artifact import Evaluation, Pushed
-from textmill.components.check import check
 from textmill.components.cleaning import UNTOUCHED, Cleaning
 from textmill.components.evaluate_generation import evaluate_generation
-from textmill.components.export_generation import export_generation
 from textmill.components.ingest import ingest
-from textmill.components.push import push
 from textmill.components.sources.by_name import open_source
 from textmill.components.sources.conversations import Conversations
 from textmill.components.sources.documents import Separation
@@ -42,6 +39,7 @@ from textmill.pipelines.sections import (
     Share,
     start,
 )
+from textmill.pipelines.writing import written
 from textmill.run import Runner
 
 
@@ -269,18 +267,7 @@ def text_generation(run: Runner, config: Config) -> Pushed | Evaluation:
         stop=generate.stop,
         words=config.evaluate.words,
     )
-    if config.push is None:
-        return evaluation
-    saved = run(
-        export_generation,
-        trained,
-        examples,
-        precision=config.export.precision,
-        defaults=defaults,
-        stop=generate.stop,
-    )
-    blessing = run(check, saved, **proof)
-    return run(push, saved, blessing, evaluation, to=config.push.to, gate=config.gate)
+    return written(run, config, trained, examples, evaluation, defaults=defaults, proof=proof)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from textmill.serving.defaults import GREEDY, Defaults, check_defaults, kind_of
 from textmill.serving.detokenizer import Detokenizer
 from textmill.serving.encoder_decoder import EncoderDecoder
 from textmill.serving.generation import Endings, cut, generate
-from textmill.serving.heads import BEAMS, PREDICT, Form
+from textmill.serving.heads import BEAMS, CONVERSATION, PREDICT, Form
 from textmill.serving.prompts import Prompts
 from textmill.serving.sampling import Wishes
 from textmill.serving.savedmodel import finish, read
@@ -51,6 +51,8 @@ def generator_forms(more: Collection[str] = (), *, asks: str = PROMPT) -> dict[s
         GENERATE: Form(PREDICT, text | wishes, answer),
         SCORE: Form(PREDICT, text | {"continuation": "string [batch]"}, likely),
     }
+    if CONVERSATION in more:
+        found[CONVERSATION] = Form(PREDICT, {CONVERSATION: "string [batch]"} | wishes, answer)
     if BEAMS in more:
         found[BEAMS] = Form(PREDICT, text | {name: numbers[name] for name in OF_BEAMS}, answer)
     return found
@@ -64,6 +66,7 @@ def write_generator(
     detokenizer: Detokenizer,
     endings: Endings,
     defaults: Defaults = GREEDY,
+    converses: bool = False,
 ) -> None:
     """Writes a SavedModel with tokenizer, decoding and detokenizer inside and every weight once.
 
@@ -74,6 +77,9 @@ def write_generator(
       there fill in what a request leaves out.
     - `beams` is there if the defaults have beams, whose number is the model's own: it decodes as
       `serving_default` does then, and takes a number a row for what beam search heeds.
+    - `conversation` is there if the model `converses`: it is `generate` for clients that render the
+      model's chat template themselves, and so have more than one turn. Special tokens in what they
+      send are those tokens, where in a prompt they are text.
     - `score` says how likely the model finds a continuation of a prompt; their tokens are made
       apart from each other.
 
@@ -90,6 +96,7 @@ def write_generator(
         detokenizer: Makes text of them.
         endings: With what a text ends.
         defaults: How a row is decoded.
+        converses: Whether there is a signature for whole conversations.
 
     Raises:
         UserError: A default can't be.
@@ -107,41 +114,50 @@ def write_generator(
     def texts(found: tf.RaggedTensor, drawn: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"text": cut(detokenizer(found), endings), "tokens_generated": drawn}
 
-    def written(prompt: tf.Tensor, *wishes: tf.Tensor) -> dict[str, tf.Tensor]:
-        rows = tf.shape(prompt)
-        each = _possible(Wishes(*(tf.broadcast_to(number, rows) for number in wishes)))
-        return texts(*generate(*decoder.begun(prompts(prompt)), each, endings))
+    def written(ids: tf.RaggedTensor, *wishes: tf.Tensor) -> dict[str, tf.Tensor]:
+        rows = tf.cast(ids.nrows(), tf.int32)
+        each = _possible(Wishes(*(tf.broadcast_to(number, [rows]) for number in wishes)))
+        return texts(*generate(*decoder.begun(ids), each, endings))
 
-    def searched(prompt: tf.Tensor, *wishes: tf.Tensor) -> dict[str, tf.Tensor]:
-        rows = tf.shape(prompt)
-        given = dict(zip(OF_BEAMS, (tf.broadcast_to(w, rows) for w in wishes), strict=True))
+    def searched(ids: tf.RaggedTensor, *wishes: tf.Tensor) -> dict[str, tf.Tensor]:
+        rows = tf.cast(ids.nrows(), tf.int32)
+        given = dict(zip(OF_BEAMS, (tf.broadcast_to(w, [rows]) for w in wishes), strict=True))
         longer = given.pop("length_penalty")
-        each = _possible(GREEDY.rows(rows[0])._replace(**given))
+        each = _possible(GREEDY.rows(rows)._replace(**given))
         beams = defaults.num_beams
-        begun = decoder.begun(prompts(prompt))
-        found = search(*begun, each, endings, beams=beams, length_penalty=longer)
+        found = search(*decoder.begun(ids), each, endings, beams=beams, length_penalty=longer)
         return texts(*found)
 
-    # One function for both signatures, so that the graph holds the decoder once.
-    def both(
-        answer: Callable[..., dict[str, tf.Tensor]], names: Collection[str]
-    ) -> tuple[tf.types.experimental.PolymorphicFunction, ...]:
-        specs = {name: numbers[name] for name in names}
-        answered = tf.function(answer, input_signature=[text, *specs.values()], autograph=False)
+    class Answer:
+        """A function of token ids, so that whoever asks it, the graph holds the decoder once."""
 
-        def by_default(prompt: tf.Tensor) -> dict[str, tf.Tensor]:
-            given = (tf.constant([getattr(defaults, n)], s.dtype) for n, s in specs.items())
-            found: dict[str, tf.Tensor] = answered(prompt, *given)
-            return found
+        def __init__(
+            self, answer: Callable[..., dict[str, tf.Tensor]], names: Collection[str]
+        ) -> None:
+            ids = tf.RaggedTensorSpec([None, None], tf.int32, 1, tf.int64)
+            self.specs = {name: numbers[name] for name in names}
+            specs = [ids, *self.specs.values()]
+            self.ask = tf.function(answer, input_signature=specs, autograph=False)
 
-        def by_wish(prompt: tf.Tensor, **wishes: tf.Tensor) -> dict[str, tf.Tensor]:
-            found: dict[str, tf.Tensor] = answered(prompt, *(wishes[name] for name in specs))
-            return found
+        def by_default(self) -> tf.types.experimental.PolymorphicFunction:
+            def answer(prompt: tf.Tensor) -> dict[str, tf.Tensor]:
+                numbers = (getattr(defaults, name) for name in self.specs)
+                given = (tf.constant([n], kind_of(n)) for n in numbers)
+                found: dict[str, tf.Tensor] = self.ask(prompts(prompt), *given)
+                return found
 
-        return (
-            tf.function(by_default, input_signature=[text], autograph=False),
-            tf.function(by_wish, autograph=False).get_concrete_function(text, **specs),
-        )
+            return tf.function(answer, input_signature=[text], autograph=False)
+
+        def by_wish(
+            self, spec: tf.TensorSpec, read: Callable[[tf.Tensor], tf.RaggedTensor]
+        ) -> tf.types.experimental.ConcreteFunction:
+            def answer(prompt: tf.Tensor, **wishes: tf.Tensor) -> dict[str, tf.Tensor]:
+                given = (wishes[name] for name in self.specs)
+                found: dict[str, tf.Tensor] = self.ask(read(prompt), *given)
+                return found
+
+            made = tf.function(answer, autograph=False)
+            return made.get_concrete_function(spec, **self.specs)
 
     def scored(prompt: tf.Tensor, continuation: tf.Tensor) -> dict[str, tf.Tensor]:
         found, tokens = score(*decoder.begun(prompts(prompt)), prompts.inside(continuation))
@@ -152,9 +168,20 @@ def write_generator(
     served.tables = dict(prompts.tokenizer.tables)
     after = tf.TensorSpec([None], tf.string, name="continuation")
     signatures = {SCORE: tf.function(scored, input_signature=[text, after], autograph=False)}
-    signatures[DEFAULT], signatures[GENERATE] = both(written, defaults.wishes())
+    by_draws = Answer(written, defaults.wishes())
+    signatures[DEFAULT], signatures[GENERATE] = (
+        by_draws.by_default(),
+        by_draws.by_wish(text, prompts),
+    )
+    if converses:
+        whole = tf.TensorSpec([None], tf.string, name=CONVERSATION)
+        signatures[CONVERSATION] = by_draws.by_wish(whole, prompts.conversation)
     if defaults.num_beams > 1:
-        signatures[DEFAULT], signatures[BEAMS] = both(searched, OF_BEAMS)
+        by_beams = Answer(searched, OF_BEAMS)
+        signatures[DEFAULT], signatures[BEAMS] = (
+            by_beams.by_default(),
+            by_beams.by_wish(text, prompts),
+        )
     tf.saved_model.save(served, str(folder), signatures=signatures)
     forms = generator_forms(signatures, asks=asks)
     finish(folder, prompts.tokenizer.digest, {name: form.method for name, form in forms.items()})

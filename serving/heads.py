@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 TOKENS = "tokens"  # a signature, for those who make token ids themselves
 BEAMS = "beams"  # a signature of a model that writes: by beam search
+CONVERSATION = "conversation"  # likewise: behind more than one turn
 EXPLAIN = "explain"  # a signature: what each token adds to a score
 PREDICT = "tensorflow/serving/predict"
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"

@@ -14,6 +14,7 @@ from textmill.serving.framing import Framing, Rows, rows_of, segments
 from textmill.serving.graph_tokenizer import GraphTokenizer
 from textmill.serving.heads import (
     BEAMS,
+    CONVERSATION,
     EXPLAIN,
     PREDICT,
     TOKENS,
@@ -176,7 +177,9 @@ def describe(folder: Path) -> dict[str, Any]:
     ]
     counts = [math.prod(d.size for d in w.shape.dim) for w in weights]
     return {
-        "more_signatures": [name for name in (*MORE, BEAMS) if name in meta.signature_def],
+        "more_signatures": [
+            name for name in (*MORE, BEAMS, CONVERSATION) if name in meta.signature_def
+        ],
         "operations": operations(meta.graph_def),
         "parameters": {
             "count": sum(counts),

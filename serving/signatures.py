@@ -23,5 +23,5 @@ def signatures_of(manifest: Mapping[str, Any]) -> dict[str, Form]:
     """
     more = manifest.get("more_signatures", ())
     if manifest.get("kind") == WRITES:
-        return generator_forms(more=more)
+        return generator_forms(more, asks=manifest["asks"])
     return forms(manifest.get("kind", "one"), pair=manifest.get("pair", False), more=more)

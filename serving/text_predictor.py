@@ -48,22 +48,25 @@ class TextPredictor:
                 name, self._wishes = BEAMS, {each: getattr(found, each) for each in OF_BEAMS}
         checked_signature(folder, name, signatures_of(manifest)[name])
         self._model = tf.saved_model.load(str(folder))  # the signature lives as long as this does
-        self._ask = self._model.signatures[name]
+        self._ask, self._asks = self._model.signatures[name], manifest["asks"]
 
     def __call__(self, prompts: Iterable[str]) -> Iterator[dict[str, Any]]:
-        """Yields an answer for each prompt: `prompt`, `text` and `tokens_generated`."""
+        """Yields an answer for each prompt: `prompt`, `text` and `tokens_generated`.
+
+        Of a model that reads one text and writes another, `source` is in the place of `prompt`.
+        """
         import tensorflow as tf
 
-        left = iter(prompts)
+        key, left = PROMPT if self._asks == PROMPT else "source", iter(prompts)
         while batch := list(islice(left, BATCH)):
-            given = {PROMPT: tf.constant([valid(text) for text in batch])}
+            given = {self._asks: tf.constant([valid(text) for text in batch])}
             for name, value in self._wishes.items():
                 kind = tf.float32 if isinstance(value, float) else tf.int32
                 given[name] = tf.fill([len(batch)], tf.constant(value, kind))
             said = self._ask(**given)
             texts, counts = said["text"].numpy(), said["tokens_generated"].numpy()
             for prompt, text, count in zip(batch, texts, counts, strict=True):
-                yield {PROMPT: prompt, "text": text.decode(), "tokens_generated": int(count)}
+                yield {key: prompt, "text": text.decode(), "tokens_generated": int(count)}
 
 
 def _possible(wishes: Mapping[str, float], manifest: Mapping[str, Any]) -> Defaults:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from textmill.serving.generator import SCORE
 from textmill.serving.questions import ALONE, EQUAL, Questions, Subject
 from textmill.serving.rows import Row, judge
 from textmill.serving.text_questions import by_length
@@ -12,27 +13,35 @@ from textmill.serving.text_questions import by_length
 SHOWN = 60  # characters of a text that differs
 
 
-def text_rows(subject: Subject, _: Questions, said: dict[str, list[dict[str, Any]]]) -> list[Row]:
+def text_rows(
+    subject: Subject, questions: Questions, said: dict[str, list[dict[str, Any]]]
+) -> list[Row]:
     """Judges what a model answered to `text_questions`: the rules EQUAL and ALONE."""
-    return [_equal(by_length(subject.golden), said[EQUAL], subject.tolerance), _alone(said[ALONE])]
+    found: dict[str, dict[str, list[Any]]] = {}
+    for request, answer in zip(questions.requests[EQUAL], said[EQUAL], strict=True):
+        of = found.setdefault(request["signature"], {})
+        for name, values in answer.items():
+            of.setdefault(name, []).extend(values)
+    return [_equal(by_length(subject.golden), found, subject.tolerance), _alone(said[ALONE])]
 
 
-def _equal(golden: list[dict[str, Any]], said: list[dict[str, Any]], near: float) -> Row:
-    if not said:
+def _equal(
+    golden: list[dict[str, Any]], found: dict[str, dict[str, list[Any]]], near: float
+) -> Row:
+    if not found:
         return Row(EQUAL, "skipped", "no manifest with rows of the trained model", "")
-    texts = [text for answer in said[::2] for text in answer["text"]]
-    likely, tokens = (
-        [value for answer in said[1::2] for value in answer[name]]
-        for name in ("log_probability", "tokens")
-    )
+    likely = found.pop(SCORE)
     wrong = [
-        f"{ours[:SHOWN]!r} for {row['answer'][:SHOWN]!r}"
-        for ours, row in zip(texts, golden, strict=True)
+        f"{name}: {ours[:SHOWN]!r} for {row['answer'][:SHOWN]!r}"
+        for name, answers in found.items()
+        for ours, row in zip(answers["text"], golden, strict=True)
         if ours != row["answer"]
     ]
     apart = [
         abs(ours - row["log_probability"]) / max(1, count)
-        for ours, count, row in zip(likely, tokens, golden, strict=True)
+        for ours, count, row in zip(
+            likely["log_probability"], likely["tokens"], golden, strict=True
+        )
     ]
     far = max(each if each == each else math.inf for each in apart)  # NaN is as far as can be
     if far > near:
