@@ -137,7 +137,8 @@ def _corpus_sums(
     references: Sequence[str], generated: Sequence[str], words: Words, signatures: dict[str, str]
 ) -> dict[str, Sums]:
     """Returns BLEU and chrF, whose numbers sacrebleu adds up over texts."""
-    from sacrebleu.metrics import BLEU, CHRF
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
 
     found = {}
     for name, metric in (("bleu", BLEU(tokenize=words, force=True)), ("chrf", CHRF())):
@@ -179,7 +180,7 @@ def _splitter(words: Words) -> Callable[[str], list[str]]:
     Raises:
         UserError: A package that it needs is missing.
     """
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     try:
         tokenizer = BLEU(tokenize=words).tokenizer
