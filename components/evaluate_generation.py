@@ -15,7 +15,7 @@ from textmill.models.likelihood import Likelihoods, figures_of
 from textmill.models.text_metrics import Words
 from textmill.progress import warn
 from textmill.quiet import import_tensorflow
-from textmill.serving.generator import GREEDY, Defaults
+from textmill.serving.defaults import GREEDY, Defaults
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,7 +10,7 @@ import numpy as np
 from textmill.models.chat import Chat, Message, messages_of
 from textmill.models.memorization import copied
 from textmill.models.text_metrics import Words, text_figures
-from textmill.serving.generator import Defaults
+from textmill.serving.defaults import Defaults
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

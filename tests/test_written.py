@@ -1,4 +1,4 @@
-"""What a model writes of the test split: as KerasHub's own layers find it, and what is told of it."""
+"""What a model writes of the test split, beside what KerasHub's own layers find."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from textmill.models.rows import read_rows
 from textmill.models.settings import Settings
 from textmill.models.tokenizer import read_tokenizer
 from textmill.progress import Silent, listening
-from textmill.serving.generator import GREEDY
+from textmill.serving.defaults import GREEDY
 from tiny_examples import empty
 
 SCRATCH = Scratch("tiny", vocabulary_size=400, lowercase=False, tokenizer="bpe")
@@ -110,7 +110,7 @@ def test_of_documents(documents: Parts, tmp_path: Path) -> None:
         assert abs(len(prompt) - len(text) / 2) < 12
         wanted = greedily(model, [begin, *tokenizer.encode(prompt).ids][-(24 - MOST) :])
         assert generated == tokenizer.decode(wanted)
-    assert 0 < figures["bits_per_byte"]
+    assert figures["bits_per_byte"] > 0
     for name in ("bleu", "chrf", "rouge1", "distinct_1", "length_ratio", "copied"):
         low, high = figures["intervals"][name]
         assert low <= figures[name] <= high
