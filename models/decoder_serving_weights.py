@@ -54,7 +54,7 @@ def _slides(backbone: Any, longest: int) -> bool:
 
 
 def _is_gemma2(backbone: Any) -> bool:
-    """Says whether a model caps logits, norms what its parts add, or lets tokens see no far ones."""
+    """Says whether a model caps logits, norms what parts add, or hides tokens that are far off."""
     caps = (backbone.attention_logit_soft_cap, backbone.final_logit_soft_cap)
     norms = (backbone.use_post_ffw_norm, backbone.use_post_attention_norm)
     return any(caps) or any(norms) or bool(backbone.use_sliding_window_attention)
