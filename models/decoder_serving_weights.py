@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from textmill.decoder_weights import DecoderBlock, DecoderWeights, Scale
+from textmill.decoder_weights import DecoderBlock, DecoderWeights, Linear, Scale
 from textmill.errors import UserError
 from textmill.models.layer_weights import activation, array, epsilon, joined, narrowing, scale
 
 if TYPE_CHECKING:
     import keras
 
-SERVED = "GPT-2, Llama, Llama 3, Mistral or Qwen 2"
+SERVED = "GPT-2, OPT, Llama, Llama 3, Mistral, Qwen 2 or the first Gemma"
 
 
 def decoder_serving_weights(backbone: keras.Model, *, longest: int) -> DecoderWeights:
@@ -30,7 +30,11 @@ def decoder_serving_weights(backbone: keras.Model, *, longest: int) -> DecoderWe
     llamas = (hub.LlamaBackbone, hub.Llama3Backbone, hub.MistralBackbone, hub.QwenBackbone)
     # A subclass may compute otherwise, so that only these very classes are known.
     if type(backbone) is hub.GPT2Backbone:
-        return _gpt2(backbone, longest)
+        return _gpt2(backbone, backbone.position_embedding, longest)
+    if type(backbone) is hub.OPTBackbone:
+        return _gpt2(backbone, backbone.embeddings.position_embedding, longest)
+    if type(backbone) is hub.GemmaBackbone and not _is_gemma2(backbone):
+        return _gemma(backbone, longest)
     if type(backbone) in llamas and not _slides(backbone, longest):
         return _llama(backbone, longest)
     raise UserError(
@@ -49,9 +53,16 @@ def _slides(backbone: Any, longest: int) -> bool:
     return window is not None and window < longest
 
 
-def _gpt2(backbone: Any, longest: int) -> DecoderWeights:
+def _is_gemma2(backbone: Any) -> bool:
+    """Says whether a model caps logits, norms what parts add, or hides tokens that are far off."""
+    caps = (backbone.attention_logit_soft_cap, backbone.final_logit_soft_cap)
+    norms = (backbone.use_post_ffw_norm, backbone.use_post_attention_norm)
+    return any(caps) or any(norms) or bool(backbone.use_sliding_window_attention)
+
+
+def _gpt2(backbone: Any, places: Any, longest: int) -> DecoderWeights:
     layers = backbone.transformer_layers
-    positions = array(backbone.position_embedding.position_embeddings)[:longest]
+    positions = array(places.position_embeddings)[:longest]
     norms = [backbone.layer_norm]
     for each in layers:
         norms += [each._self_attention_layer_norm, each._feedforward_layer_norm]
@@ -120,3 +131,51 @@ def _llama_block(layer: Any) -> DecoderBlock:
         widen=joined(layer._feedforward_gate_dense, layer._feedforward_intermediate_dense),
         narrow=narrowing(layer._feedforward_output_dense),
     )
+
+
+def _gemma(backbone: Any, longest: int) -> DecoderWeights:
+    import numpy as np
+
+    layers, attention = backbone.transformer_layers, backbone.transformer_layers[0].attention
+    norms = [backbone.layer_norm]
+    for each in layers:
+        norms += [each.pre_attention_norm, each.pre_ffw_norm]
+    rotary = attention.rope_layer
+    turns = array(rotary._get_inverse_freq(attention.head_dim)) / rotary.scaling_factor
+    return DecoderWeights(
+        tokens=array(backbone.token_embedding.embeddings),
+        positions=None,
+        turns=turns.astype("float32"),
+        blocks=tuple(map(_gemma_block, layers)),
+        heads=attention.num_query_heads,
+        key_heads=attention.num_key_value_heads,
+        activation="gelu_new",
+        gated=True,
+        epsilon=epsilon(norms),
+        norm=_gemma_scale(backbone.layer_norm),
+        logits=None,
+        longest=longest,
+        by=float(np.sqrt(backbone.hidden_dim)),
+    )
+
+
+def _gemma_block(layer: Any) -> DecoderBlock:
+    import numpy as np
+
+    attention = layer.attention
+    # [heads, width, size] each. Gemma's heads have the numbers of a pair side by side where ours
+    # have them half a head apart: queries and keys both, so that their products are the same.
+    parts = (attention.query_dense, attention.key_dense, attention.value_dense)
+    kernels = [np.concatenate(list(array(each.kernel)), -1) for each in parts]
+    return DecoderBlock(
+        attend_norm=_gemma_scale(layer.pre_attention_norm),
+        project=Linear(np.concatenate(kernels, -1)),
+        attend=narrowing(attention.output_dense),
+        feed_norm=_gemma_scale(layer.pre_ffw_norm),
+        widen=joined(layer.gating_ffw, layer.gating_ffw_2),
+        narrow=narrowing(layer.ffw_linear),
+    )
+
+
+def _gemma_scale(norm: Any) -> Scale:
+    return Scale(1 + array(norm.scale))

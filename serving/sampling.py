@@ -1,7 +1,8 @@
 """From the logits of the next token to the token: greedy, or drawn as each row wishes.
 
 Every row is on its own: its numbers, its seed, its draws. So a row's tokens are the same whatever
-else is in the batch.
+else is in the batch. That is why KerasHub's samplers do not suffice: they have one number and one
+seed for all rows, and write to the cache by an operation of XLA, which servers refuse.
 """
 
 from __future__ import annotations

@@ -49,7 +49,27 @@ def qwen() -> Any:
     )  # fmt: skip
 
 
+def opt() -> Any:
+    import keras_hub
+
+    return keras_hub.models.OPTBackbone(
+        vocabulary_size=VOCABULARY, num_layers=2, num_heads=4, hidden_dim=32, intermediate_dim=64,
+        max_sequence_length=64,
+    )  # fmt: skip
+
+
+def gemma(**more: Any) -> Any:
+    import keras_hub
+
+    return keras_hub.models.GemmaBackbone(
+        vocabulary_size=VOCABULARY, num_layers=2, num_query_heads=4, num_key_value_heads=1,
+        hidden_dim=32, intermediate_dim=96, head_dim=12, **more,
+    )  # fmt: skip
+
+
 KINDS = {
+    "opt": opt,
+    "gemma": gemma,
     "gpt2": gpt2,
     "llama": llama,
     "llama untied": lambda: llama(tied=False),
@@ -128,3 +148,15 @@ def test_another_kind_of_model_is_told() -> None:
     )  # fmt: skip
     with pytest.raises(UserError, match="BloomBackbone can't be served yet"):
         decoder_serving_weights(other, longest=32)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"final_logit_soft_cap": 30.0}, {"use_sliding_window_attention": True}],
+)
+def test_a_later_gemma_is_told(more: dict[str, Any]) -> None:
+    from textmill.errors import UserError
+    from textmill.models.decoder_serving_weights import decoder_serving_weights
+
+    with pytest.raises(UserError, match="GemmaBackbone can't be served yet"):
+        decoder_serving_weights(gemma(**more), longest=32)

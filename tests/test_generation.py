@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import generating_models
-from generating_models import KINDS, LONGEST, VOCABULARY, WARPS, WAYS
+from generating_models import KINDS, LONGEST, NEW, VOCABULARY, WARPS, WAYS
 from textmill.serving.decoder import Decoder
 from textmill.serving.generation import Endings, cut, room
 from textmill.serving.precision import Name
@@ -145,3 +145,47 @@ def test_fewer_bits_change_little(generating: Path, llama: Decoder, precision: N
     np.testing.assert_allclose(near, exact, rtol=0.05, atol=0.3)
     assert abs(near - exact).numpy().max() > 1e-5
     assert written(fewer, ROWS)[0] == [written(fewer, [row])[0][0] for row in ROWS]
+
+
+def test_tokens_are_drawn_by_their_shares(llama: Decoder) -> None:
+    from textmill.serving.read import prompt
+
+    count, heat = 3000, 1.5
+    row = ROWS[0]
+    found, _ = written(
+        llama, [row] * count, Endings(()), temperature=heat, max_new_tokens=1,
+        seed=list(range(count)),
+    )  # fmt: skip
+    network, slots = llama.network(), tf.constant(len(row))
+    flat, read = prompt(tf.constant([row]), slots[None], slots)
+    logits = network.logits(network(flat, read, network.caches(tf.constant(1), slots))[0])[-1]
+    wanted = count * tf.nn.softmax(logits / heat).numpy()
+    counts = np.bincount(np.ravel(found), minlength=VOCABULARY)
+    often = wanted >= 5  # the others are one cell
+    cells = np.append(counts[often], counts[~often].sum())
+    shares = np.append(wanted[often], wanted[~often].sum())
+    free = len(cells) - 1
+    assert free > 20
+    # Chi-square of many degrees is about normal: four deviations are one in thirty thousand.
+    assert ((cells - shares) ** 2 / shares).sum() < free + 4 * np.sqrt(2 * free)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "qwen2"])
+def test_greedy_tokens_are_those_of_keras(generating: Path, kind: str) -> None:
+    import keras_hub
+
+    tasks = {"gpt2": "GPT2CausalLM", "llama": "LlamaCausalLM", "qwen2": "QwenCausalLM"}
+    backbone = keras_hub.models.Backbone.from_preset(str(generating / kind))
+    model = getattr(keras_hub.models, tasks[kind])(backbone=backbone, preprocessor=None)
+    model.compile(sampler="greedy", jit_compile=False)
+    longest = max(map(len, ROWS)) + NEW
+    given = np.zeros((2, len(ROWS), longest), np.int32)
+    for i, row in enumerate(ROWS):
+        given[0, i, : len(row)], given[1, i, : len(row)] = row, 1
+    made = model.generate({"token_ids": given[0], "padding_mask": given[1]}, stop_token_ids=None)[
+        "token_ids"
+    ]
+    found, _ = written(decoder(generating / kind), ROWS, Endings(()))
+    for row, ours, theirs in zip(ROWS, found, made, strict=True):
+        assert ours == theirs[len(row) : len(row) + NEW].tolist()
