@@ -9,18 +9,22 @@ import numpy as np
 from textmill.artifact import Evaluation, Examples, Model, Tokens, write_json
 from textmill.components.generation_report import generation_report
 from textmill.components.scored_rows import history_of, scored_table
-from textmill.components.written import Written, figures_of_texts, sampled, written
+from textmill.components.written import (
+    figures_of_texts,
+    joined,
+    sampled,
+    with_texts,
+    writer_of,
+    written,
+)
 from textmill.errors import UserError
 from textmill.models.likelihood import Likelihoods, figures_of
 from textmill.models.text_metrics import Words
-from textmill.progress import warn
 from textmill.quiet import import_tensorflow
 from textmill.serving.defaults import GREEDY, Defaults
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from textmill.components.writer import Writer
 
 
 def evaluate_generation(
@@ -86,20 +90,17 @@ def evaluate_generation(
     scored = Likelihoods(likely.nats, likely.tokens, sizes)
     figures = {"rows": len(rows), **figures_of(scored, resamples=resamples, seed=seed)}
     table = scored_table(texts, scored)
-    made = _writer(model, stop) if samples else None
+    made = writer_of(model, stop) if samples else None
     if made is not None:
         some = sampled(len(rows), samples, seed)
         asked = [texts["text"][i].as_py() for i in some]
-        how = how._replace(seed=seed) if how.seed < 0 else how
-        found = written(made, asked, some, how=how)
+        found = written(made, asked, some, how=how._replace(seed=max(how.seed, seed)))
         learned = read_rows(tokens, "train")
         if found.rows:
             more = figures_of_texts(
                 found, made.tokenizer, learned, words=words, resamples=resamples, seed=seed
             )
-            intervals = figures["intervals"] | more["intervals"]
-            figures |= {**more, "intervals": intervals}
-            table = _with_texts(table, found)
+            figures, table = joined(figures, more), with_texts(table, found)
     write_json(out.path / "metrics.json", figures)
     pq.write_table(table, out.path / "predictions.parquet")
     page = generation_report(figures, table, history_of(model))
@@ -121,26 +122,3 @@ def _size(text: str, conversation: bool) -> int:
     if not conversation:
         return len(text.encode())
     return sum(len(said.encode()) for role, said in messages_of(text) if role == "assistant")
-
-
-def _writer(model: Model, stop: tuple[str, ...]) -> Writer | None:
-    """Returns what writes texts as they are served; None where the model can't be served."""
-    from textmill.components.writer import writer
-
-    try:
-        return writer(model, stop=stop)
-    except UserError as error:
-        warn(f"no text was written: {error.what}")
-        return None
-
-
-def _with_texts(table: pa.Table, found: Written) -> pa.Table:
-    import pyarrow as pa
-
-    columns = {"prompt": found.prompts, "reference": found.references, "generated": found.generated}
-    for name, texts in columns.items():
-        values: list[str | None] = [None] * len(table)
-        for row, text in zip(found.rows, texts, strict=True):
-            values[row] = text
-        table = table.append_column(name, pa.array(values, pa.string()))
-    return table

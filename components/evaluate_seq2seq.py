@@ -9,9 +9,19 @@ import numpy as np
 from textmill.artifact import Evaluation, Examples, Model, Tokens, write_json
 from textmill.components.generation_report import generation_report
 from textmill.components.scored_rows import history_of, scored_table
+from textmill.components.written import (
+    Written,
+    figures_of_texts,
+    joined,
+    sampled,
+    with_texts,
+    writer_of,
+)
 from textmill.errors import UserError
 from textmill.models.likelihood import Likelihoods, figures_of
+from textmill.models.text_metrics import Words
 from textmill.quiet import import_tensorflow
+from textmill.serving.defaults import GREEDY, Defaults
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,17 +46,22 @@ def evaluate_seq2seq(
 
     Args:
         out: `metrics.json`: loss (nats a token), perplexity and bits_per_byte of targets, the 95 %
-            confidence intervals of these under "intervals", rows, tokens and bytes;
-            `predictions.parquet`: row int64, text (the source), target, nats, tokens, bytes and
-            bits_per_byte of each pair; `report.html`.
+            confidence intervals of these under "intervals", rows, tokens and bytes, and the
+            figures of `figures_of_texts`; `predictions.parquet`: row int64, text (the source),
+            target, nats, tokens, bytes and bits_per_byte of each pair, and prompt (the source
+            again), reference and generated of those that were sampled; `report.html`.
         model: What to score.
         tokens: The test split's token ids.
         examples: The test split's texts.
+        samples: How many texts are written; 0: none.
+        how: How they are decoded; a seed below 0 is that of the draws.
+        stop: Strings with which a text ends, beside the tokens of the model.
+        words: How texts are taken apart to be compared, see `text_figures`.
         resamples: Draws of as many pairs, with replacement, for the intervals.
-        seed: Decides these draws.
+        seed: Decides these draws, and what is sampled.
 
     Raises:
-        UserError: The test split is empty.
+        UserError: The test split is empty, or a package for `words` is missing.
 
     Source: https://doi.org/10.1214/aos/1176344552 (bootstrap); bits per byte as in
     https://arxiv.org/abs/2101.00027, section 3.1.
@@ -73,8 +88,19 @@ def evaluate_seq2seq(
     found = pair_likelihoods(seq2seq.build(seq2seq.load(model.path).backbone), rows)
     scored = Likelihoods(found.nats, found.tokens, sizes)
     figures = {"rows": len(rows), **figures_of(scored, resamples=resamples, seed=seed)}
-    write_json(out.path / "metrics.json", figures)
     table = scored_table(pairs, scored)
+    made = writer_of(model, stop) if samples else None
+    if made is not None:
+        some = sampled(len(rows), samples, seed)
+        sources, targets = (pairs[name].take(some).to_pylist() for name in ("text", "target"))
+        texts = made.answers(sources, how._replace(seed=max(how.seed, seed)))
+        written = Written(some, sources, targets, texts)
+        learned = read_rows(tokens, "train")
+        more = figures_of_texts(
+            written, made.tokenizer, learned, words=words, resamples=resamples, seed=seed
+        )
+        figures, table = joined(figures, more), with_texts(table, written)
+    write_json(out.path / "metrics.json", figures)
     pq.write_table(table, out.path / "predictions.parquet")
     both = pc.binary_join_element_wise(table["text"], table["target"], " → ")
     shown = table.set_column(1, pa.field("text", pa.string()), both)

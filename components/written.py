@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from textmill.artifact import Model
+from textmill.errors import UserError
 from textmill.models.chat import Chat, Message, messages_of
 from textmill.models.memorization import copied
 from textmill.models.text_metrics import Words, text_figures
+from textmill.progress import warn
 from textmill.serving.defaults import Defaults
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from tokenizers import Tokenizer
 
     from textmill.components.writer import Writer
@@ -105,6 +109,35 @@ def figures_of_texts(
         resamples=resamples,
         seed=seed,
     )
+
+
+def writer_of(model: Model, stop: tuple[str, ...]) -> Writer | None:
+    """Returns what writes texts as they are served; None where the model can't be served."""
+    from textmill.components.writer import writer
+
+    try:
+        return writer(model, stop=stop)
+    except UserError as error:
+        warn(f"no text was written: {error.what}")
+        return None
+
+
+def joined(figures: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Returns figures with more of them, the intervals of all together."""
+    return {**figures, **more, "intervals": figures["intervals"] | more["intervals"]}
+
+
+def with_texts(table: pa.Table, found: Written) -> pa.Table:
+    """Returns a table with columns prompt, reference and generated, null where none was written."""
+    import pyarrow as pa
+
+    columns = {"prompt": found.prompts, "reference": found.references, "generated": found.generated}
+    for name, texts in columns.items():
+        values: list[str | None] = [None] * len(table)
+        for row, text in zip(found.rows, texts, strict=True):
+            values[row] = text
+        table = table.append_column(name, pa.array(values, pa.string()))
+    return table
 
 
 def sampled(count: int, size: int, seed: int) -> list[int]:
