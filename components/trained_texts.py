@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,10 @@ def trained_encoder_decoder(
         for side, ids in sides.items():
             given[f"{side}_token_ids"] = np.array([ids], np.int32)
             given[f"{side}_padding_mask"] = np.ones([1, len(ids)], np.int32)
-        return np.asarray(network(given))[0, len(begin) - 1 :]
+        with warnings.catch_warnings():
+            # Of one token, attention has one place to go: it is as it should be.
+            warnings.filterwarnings("ignore", "You are using a softmax over axis")
+            return np.asarray(network(given))[0, len(begin) - 1 :]
 
     return Trained(
         lambda _: longest - len(begin), read, logits, encoder(tokenizer), tokenizer.decode
