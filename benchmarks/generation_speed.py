@@ -1,12 +1,13 @@
 """How quickly does an exported decoder generate text, beside others on the same weights?
 
-    python benchmarks/generation_speed.py CHECKPOINT [--rivals PYTHON] [--precisions float32 …]
+    python benchmarks/generation_speed.py CHECKPOINT [--rivals PYTHON] [--llama-cpp PYTHON]
+        [--precisions float32 …]
 
-CHECKPOINT is a Hugging Face folder of a decoder, SmolLM2-135M for example. PYTHON has torch and
-transformers, and llama-cpp-python if that is to be there; then CHECKPOINT may hold F32.gguf and
-Q8_0.gguf. Every side is a process of its own that greedily puts 64 tokens behind prompts of 32;
-they take turns, in another order each round, and the median of the ratios counts. Ours is the
-SavedModel in a V1 session without XLA, as TensorFlow Serving runs it.
+CHECKPOINT is a Hugging Face folder of a decoder, SmolLM2-135M for example. The interpreter of the
+rivals has torch and transformers, the other one llama-cpp-python. Every side is a process of its
+own that greedily puts 64 tokens behind prompts of 32; they take turns, in another order each round,
+and the median of the ratios counts. Ours is the SavedModel in a V1 session without XLA, as
+TensorFlow Serving runs it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from generation_rivals import Call, answer
+from gguf_files import write_gguf
 
 PROMPT, NEW = 32, 64  # tokens
 WORDS = "The quick brown fox went down to the river, where an old man sat and told of the sea. "
@@ -123,7 +125,10 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--rivals", type=Path)
     parser.add_argument("--precisions", nargs="*", default=["float32", "bfloat16"])
-    parser.add_argument("--sides", nargs="*", default=["transformers:float32"])
+    parser.add_argument("--llama-cpp", type=Path)
+    parser.add_argument(
+        "--kinds", nargs="*", default=["F32", "Q8_0"], help="of llama.cpp's weights"
+    )
     parser.add_argument("--rows", nargs="*", type=int, default=[1, 8])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--answer", type=Path, help=argparse.SUPPRESS)
@@ -146,16 +151,19 @@ def main() -> None:
             sides[name] = Side([*command, str(folder / name)], {})
             if name != "float32":
                 sides[f"{name}, frozen"] = Side([*command, str(folder / name)], frozen)
-        for name in given.sides if given.rivals else []:
-            rival = str(here.with_name("generation_rivals.py"))
-            job = str(folder / "job.json")
+        rival, job = str(here.with_name("generation_rivals.py")), str(folder / "job.json")
+        for kind in given.kinds if given.llama_cpp else []:
+            write_gguf(given.checkpoint, folder / f"{kind}.gguf", kind)
+            name = f"llama.cpp:{kind}"
+            sides[name] = Side([str(given.llama_cpp), rival, name, str(folder), job], {})
+        if given.rivals:  # the last one, which the others are compared with
+            name = "transformers:float32"
             sides[name] = Side([str(given.rivals), rival, name, str(given.checkpoint), job], {})
         for name, side in sides.items():
             print(f"{name}: {side.said}", flush=True)
         print(machine.describe())
-        print(
-            f"\n| rows | side | tokens/s | ÷ {list(sides)[-1]} | ms a token |\n|---|---|---|---|---|"
-        )
+        print(f"\n| rows | side | tokens/s | ÷ {list(sides)[-1]} | ms a token |")
+        print("|---|---|---|---|---|")
         for rows in given.rows:
             times: dict[str, list[float]] = {name: [] for name in sides}
             short: dict[str, list[float]] = {name: [] for name in sides}
