@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from textmill.artifact import SPLITS, Examples, Tokens, TokensInfo, write_json
+from textmill.artifact import SPLITS, Examples, Parameters, Tokens, TokensInfo, write_json
 from textmill.components.generation_rows import Made, write_split
 from textmill.components.token_shards import training_texts
 from textmill.errors import UserError
@@ -16,6 +16,7 @@ from textmill.models.causal_tokenizer import END, Ends, load_causal_tokenizer
 from textmill.models.chat import Chat, messages_of, template_of, writing_facts
 from textmill.models.decoders import positions
 from textmill.models.preset import Preset, Scratch
+from textmill.models.search_point import Point, chosen
 from textmill.models.token_ids import Pieces, TokenIds
 from textmill.models.tokenizer_training import train_gpt2_tokenizer
 from textmill.progress import advance
@@ -36,6 +37,7 @@ def tokenize_generation(
     preset: Preset | Scratch,
     max_length: int = 512,
     conversations: bool = False,
+    parameters: Parameters | None = None,
 ) -> None:
     """Writes the token ids of whole documents, or of conversations, to `out`.
 
@@ -54,12 +56,15 @@ def tokenize_generation(
         preset: Whose tokenizer to take. For `Scratch` one is trained on the training split.
         max_length: Tokens that a model reads at a time.
         conversations: Which of both they are.
+        parameters: What a search found best, in place of `preset` and `max_length`.
 
     Raises:
         UserError: The model has no positions for `max_length` tokens, its tokenizer can't be
             served, or its template does not take a conversation.
     """
     import_tensorflow()
+    point = chosen(Point(preset, max_length), parameters)
+    preset, max_length = point.preset, point.max_length
     if max_length > positions(preset):
         raise UserError(
             f"max_length {max_length} is more than the model can read",

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textmill.artifact import SPLITS, Examples, Tokens, TokensInfo, write_json
+from textmill.artifact import SPLITS, Examples, Parameters, Tokens, TokensInfo, write_json
 from textmill.components.generation_rows import Made, write_split
 from textmill.errors import UserError
 from textmill.models.encoder_decoders import check_encoder_decoder, longest
 from textmill.models.pair_frame import Ends, pair_ends
 from textmill.models.preset import Preset, Scratch
+from textmill.models.search_point import Point, chosen
 from textmill.models.token_ids import Pieces, TokenIds
 from textmill.models.tokenizer_training import train_gpt2_tokenizer
 from textmill.progress import advance
@@ -37,6 +38,7 @@ def tokenize_seq2seq(
     preset: Preset | Scratch,
     max_source_length: int = 128,
     max_target_length: int = 128,
+    parameters: Parameters | None = None,
 ) -> None:
     """Writes the token ids of pairs of texts to `out`: of each the source, behind it the target.
 
@@ -55,12 +57,14 @@ def tokenize_seq2seq(
             split.
         max_source_length: Tokens that the encoder reads at a time, those around the text counted.
         max_target_length: Tokens that the decoder reads at a time, those before the text counted.
+        parameters: What a search found best, in place of `preset`.
 
     Raises:
         UserError: The rows are no pairs, the model can't read so many tokens, or its tokenizer
             can't be served.
     """
     import_tensorflow()
+    preset = chosen(Point(preset), parameters).preset
     if examples.schema()["pair"] is None:
         raise UserError(
             "the rows have one text",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from textmill.artifact import Model, Tokens, read_json, write_json
+from textmill.artifact import Model, Parameters, Tokens, read_json, write_json
 from textmill.components.training_record import write_training
 from textmill.models.preset import Preset, Scratch
+from textmill.models.search_point import Point, chosen
 from textmill.models.settings import Settings
 from textmill.quiet import import_tensorflow
 
@@ -18,6 +19,7 @@ def train_seq2seq(
     preset: Preset | Scratch,
     dropout: float = 0.1,
     settings: Settings = Settings(),
+    parameters: Parameters | None = None,
 ) -> None:
     """Trains an encoder-decoder and writes the best epoch's weights to `out`.
 
@@ -32,6 +34,7 @@ def train_seq2seq(
         preset: The weights to begin with.
         dropout: Share of activations to drop, 0 to 1.
         settings: How to train.
+        parameters: What a search found best, in place of the values above.
 
     Raises:
         UserError: The preset can't be loaded, is no encoder-decoder, the loss became NaN, or
@@ -45,12 +48,13 @@ def train_seq2seq(
     from textmill.models.seq2seq import task_class
     from textmill.models.training import Training
 
+    point = chosen(Point(preset, dropout=dropout, settings=settings), parameters)
     learned = Training(
         tokens,
-        preset=preset,
+        preset=point.preset,
         task=TargetTokens(),
-        dropout=dropout,
-        settings=settings,
+        dropout=point.dropout,
+        settings=point.settings,
         folder=out.unfinished,
         learner=PairLearner,
     ).run()

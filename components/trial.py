@@ -11,7 +11,6 @@ from textmill.models.search_job import SPENT, Hypermodel, Job, Result
 from textmill.models.search_point import Point
 from textmill.models.search_process import Interrupted, Nursery
 from textmill.models.settings import Settings
-from textmill.models.task import Task
 
 
 class Trial(Artifact):
@@ -27,7 +26,7 @@ def trial(
     tokens: Tokens,
     *,
     preset: Preset | Scratch,
-    task: Task,
+    task: Any,
     dropout: float,
     settings: Settings,
     process: Nursery,

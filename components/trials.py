@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textmill.artifact import Examples, Tokens, read_json
-from textmill.components.tokenize import tokenize
+from textmill.components.tokenized import Tokenized
 from textmill.components.trial import Trial, trial
 from textmill.errors import UserError
 from textmill.models.search_job import Hypermodel, Job, Result
 from textmill.models.search_point import Point
 from textmill.models.search_process import Interrupted, Nursery
 from textmill.models.search_space import Space, Values
-from textmill.models.task import Task
 from textmill.plan import DryRun
 from textmill.progress import Listener
 from textmill.run import Run, Runner
@@ -34,7 +33,7 @@ class Trials:
         nursery: Where trials run.
         examples: What they learn from.
         point: What they train with, where the values say nothing.
-        sliding: How windows slide over long texts: overlap, and how many at most.
+        tokenized: Makes token ids of them.
         space: What the values are about.
         task: What is learned.
         objective: What the search makes good.
@@ -47,9 +46,9 @@ class Trials:
     nursery: Nursery
     examples: Examples
     point: Point
-    sliding: tuple[int | None, int]
+    tokenized: Tokenized
     space: Space
-    task: Task
+    task: Any
     objective: str
     hypermodel: Hypermodel | None
     tuner: type[Any] | None
@@ -113,15 +112,7 @@ class Trials:
 
     def _tokens(self, run: Runner, values: Values) -> Tokens:
         point = self.point.changed(self.space.tidy(values))
-        overlap, windows = self.sliding
-        return run(
-            tokenize,
-            self.examples,
-            preset=point.preset,
-            max_length=point.max_length,
-            overlap=overlap,
-            windows=windows,
-        )
+        return self.tokenized(run, self.examples, point)
 
     def _trial(self, run: Runner, tokens: Tokens, values: Values) -> Trial:
         values = self.space.tidy(values)

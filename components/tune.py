@@ -13,10 +13,13 @@ from typing import Any
 
 from textmill.artifact import Examples, Tuned, read_json, write_json
 from textmill.components.sample import sample
+from textmill.components.tokenized import LabelledTokens, Tokenized
 from textmill.components.trials import Trials
 from textmill.errors import UserError, nearest, one_of
 from textmill.fingerprint import plain
 from textmill.models import text_classification
+from textmill.models.causal_learner import NextToken
+from textmill.models.pair_learner import TargetTokens
 from textmill.models.preset import Preset, Scratch
 from textmill.models.search import Algorithm, Search, Values
 from textmill.models.search_job import SPENT, Figures, Hypermodel, Result
@@ -39,10 +42,9 @@ def tune(
     *,
     preset: Preset | Scratch,
     space: Space,
-    task: Task = text_classification,
+    task: Task | NextToken | TargetTokens = text_classification,
+    tokenized: Tokenized = LabelledTokens(),
     max_length: int = 256,
-    overlap: int | None = None,
-    windows: int = 8,
     dropout: float = 0.1,
     settings: Settings = Settings(),
     algorithm: Algorithm = "bayesian",
@@ -71,9 +73,8 @@ def tune(
             `max_length`, `dropout` and `settings`.
         space: What is searched, as `read_space` returns it.
         task: What is learned.
-        max_length: Tokens a row at most.
-        overlap: As `tokenize` takes it.
-        windows: As `tokenize` takes it.
+        tokenized: Makes token ids of `examples`.
+        max_length: Tokens a row at most, where `tokenized` asks for it.
         dropout: Share of activations to drop.
         settings: How to train.
         algorithm: How KerasTuner proposes values; "grid" takes all of them, one after the other.
@@ -118,7 +119,7 @@ def tune(
             nursery,
             examples,
             Point(preset, max_length, dropout, settings),
-            (overlap, windows),
+            tokenized,
             space,
             task,
             objective,
@@ -191,10 +192,12 @@ class _Relay(Silent):
         return verdict
 
 
-def _columns(task: Task) -> list[str]:
+def _columns(task: Task | NextToken | TargetTokens) -> list[str]:
     """Returns the columns of a training's history, those of the validation first."""
     import numpy as np
 
+    if isinstance(task, NextToken | TargetTokens):
+        return [f"{split}{name}" for split in ("val_", "") for name in WRITING]
     two = np.eye(2, dtype=np.float32)
     labels, logits, names = {
         "one": (np.array([0, 1], np.int32), two, ["0", "1"]),
@@ -206,13 +209,14 @@ def _columns(task: Task) -> list[str]:
     return [*(f"val_{name}" for name in figures), "loss", "accuracy"]
 
 
+WRITING = ("loss", "perplexity", "bits_per_byte")  # figures of a training without labels
 TAGS = ["O", "B-name", "I-name"]
 
 
 def _check(
     examples: Examples,
     space: Space,
-    task: Task,
+    task: Task | NextToken | TargetTokens,
     algorithm: Algorithm,
     objective: str,
     columns: list[str],
@@ -221,6 +225,13 @@ def _check(
     tuner: type[Any] | None,
 ) -> None:
     """Says before any work what can't go well."""
+    if isinstance(task, NextToken | TargetTokens) and (hypermodel or tuner):
+        raise UserError(
+            "tune: a hypermodel and a tuner of yours are for tasks with labels",
+            expected=f"a space of [train] and [model] for {task.NAME}",
+            received="hypermodel" if hypermodel else "tuner",
+            fix="remove it from [tune]",
+        )
     for what, given in (("task", task), ("hypermodel", hypermodel), ("tuner", tuner)):
         check_portable(what, given)
     held_out = examples.schema()["rows"]["validation"]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from textmill.artifact import Tokens
 from textmill.models.search_point import Point
-from textmill.models.task import Task
 
 if TYPE_CHECKING:
     import keras
     import keras_tuner
 
+SMALL = ("loss", "perplexity", "bits_per_byte")  # columns that are better the smaller they are
 SPENT = "the time of the search was over"
 Figures = dict[str, float]
 # Asked after each epoch with the history so far: why the trial is to stop, or "".
@@ -28,7 +28,7 @@ def direction(objective: str) -> Literal["min", "max"]:
         >>> direction("val_loss"), direction("val_f1_macro")
         ('min', 'max')
     """
-    return "min" if objective.endswith("loss") else "max"
+    return "min" if objective.endswith(SMALL) else "max"
 
 
 class Hypermodel(Protocol):
@@ -56,7 +56,7 @@ class Job:
     Attributes:
         tokens: What to learn from.
         point: What to train with.
-        task: What is learned.
+        task: What is learned; see `models.learners`.
         folder: Where the process keeps what its next attempt goes on from.
         objective: The column that the search makes good.
         hypermodel: Makes the model instead of the task.
@@ -67,7 +67,7 @@ class Job:
 
     tokens: Tokens
     point: Point
-    task: Task
+    task: Any
     folder: Path
     objective: str = ""
     hypermodel: Hypermodel | None = None

@@ -29,6 +29,7 @@ MODULES = (
     "safetensors.numpy",
     "sklearn.metrics",
     "textmill.models.checkpoint",
+    "textmill.models.learners",
     "textmill.models.text_classification",
     "textmill.models.training",
 )
@@ -87,6 +88,7 @@ def _work(connection: Connection) -> None:
 
 
 def _train(job: Job, voice: _Voice) -> dict[str, Any]:
+    from textmill.models.learners import learner_of
     from textmill.models.training import Training
     from textmill.progress import listening
 
@@ -98,6 +100,7 @@ def _train(job: Job, voice: _Voice) -> dict[str, Any]:
             dropout=job.point.dropout,
             settings=job.point.settings,
             folder=job.folder,
+            learner=learner_of(job.task),
         )
         began = time.monotonic()
         learned = training.run(voice.goes_on)

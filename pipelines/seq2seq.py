@@ -15,16 +15,20 @@ from annotated_types import Ge, Interval
 from pydantic.dataclasses import dataclass
 
 from textmill.artifact import Evaluation, Pushed
+from textmill.components.best import best
 from textmill.components.cleaning import Cleaning
 from textmill.components.evaluate_seq2seq import evaluate_seq2seq
 from textmill.components.ingest import ingest
 from textmill.components.sources.by_name import open_aligned, open_source
 from textmill.components.sources.source import Source
 from textmill.components.tokenize_seq2seq import tokenize_seq2seq
+from textmill.components.tokenized import PairTokens
 from textmill.components.train_seq2seq import train_seq2seq
+from textmill.components.tune import tune
 from textmill.components.validate import validate
 from textmill.config import STRICT
 from textmill.errors import UserError
+from textmill.models.pair_learner import TargetTokens
 from textmill.models.preset import Preset, Scratch
 from textmill.models.settings import Settings
 from textmill.pipelines.sections import (
@@ -35,6 +39,7 @@ from textmill.pipelines.sections import (
     Push,
     Samples,
     Share,
+    Tune,
     start,
 )
 from textmill.pipelines.writing import written
@@ -201,6 +206,7 @@ class Config:
         model: See `Translator`.
         push: See `Push`; without it a model is trained and measured, and not exported.
         train: See `Settings`; label_smoothing is 0.1 where nothing is said.
+        tune: See `Tune`; without it the values of `train` and `model` are taken as they are.
         evaluate: See `Samples`; 500 texts are written where nothing is said.
         generate: See `Generate`.
         export: See `Export`.
@@ -215,6 +221,7 @@ class Config:
     model: Translator
     push: Push | None = None
     train: Train = field(default_factory=Train)
+    tune: Tune | None = None
     evaluate: Samples = field(default_factory=lambda: Samples(samples=500))
     generate: Generate = field(default_factory=Generate)
     export: Export = field(default_factory=Export)
@@ -248,15 +255,35 @@ def seq2seq(run: Runner, config: Config) -> Pushed | Evaluation:
         split_by="text",
     )
     run(validate, examples, test=True)
+    lengths = (model.max_source_length, model.max_target_length)
+    parameters = None
+    if config.tune:
+        tuned = run(
+            tune,
+            examples,
+            task=TargetTokens(),
+            tokenized=PairTokens(*lengths),
+            preset=preset,
+            dropout=model.dropout,
+            settings=config.train,
+            **config.tune.arguments(),
+        )
+        parameters = run(best, tuned)
     tokens = run(
         tokenize_seq2seq,
         examples,
         preset=preset,
         max_source_length=model.max_source_length,
         max_target_length=model.max_target_length,
+        parameters=parameters,
     )
     trained = run(
-        train_seq2seq, tokens, preset=preset, dropout=model.dropout, settings=config.train
+        train_seq2seq,
+        tokens,
+        preset=preset,
+        dropout=model.dropout,
+        settings=config.train,
+        parameters=parameters,
     )
     evaluation = run(
         evaluate_seq2seq,

@@ -21,6 +21,7 @@ from textmill.components.ingest import ingest
 from textmill.components.push import push
 from textmill.components.tokenize import tokenize
 from textmill.components.tokenize_unlabelled import tokenize_unlabelled
+from textmill.components.tokenized import LabelledTokens
 from textmill.components.train import train
 from textmill.components.tune import tune
 from textmill.components.validate import validate
@@ -137,8 +138,7 @@ def supervised(
             task=task,
             preset=preset,
             max_length=model.max_length,
-            overlap=model.overlap,
-            windows=model.windows,
+            tokenized=LabelledTokens(model.overlap, model.windows),
             dropout=model.dropout,
             settings=config.train,
             **config.tune.arguments(),

@@ -15,6 +15,7 @@ from annotated_types import Ge, Interval
 from pydantic.dataclasses import dataclass
 
 from textmill.artifact import Evaluation, Pushed
+from textmill.components.best import best
 from textmill.components.cleaning import UNTOUCHED, Cleaning
 from textmill.components.evaluate_generation import evaluate_generation
 from textmill.components.ingest import ingest
@@ -23,10 +24,13 @@ from textmill.components.sources.conversations import Conversations
 from textmill.components.sources.documents import Separation
 from textmill.components.sources.source import Source
 from textmill.components.tokenize_generation import tokenize_generation
+from textmill.components.tokenized import WritingTokens
 from textmill.components.train_generation import train_generation
+from textmill.components.tune import tune
 from textmill.components.validate import validate
 from textmill.config import STRICT
 from textmill.errors import UserError
+from textmill.models.causal_learner import NextToken
 from textmill.models.preset import Preset, Scratch
 from textmill.models.settings import Settings
 from textmill.pipelines.sections import (
@@ -37,6 +41,7 @@ from textmill.pipelines.sections import (
     Push,
     Samples,
     Share,
+    Tune,
     start,
 )
 from textmill.pipelines.writing import written
@@ -204,6 +209,7 @@ class Config:
         model: See `Writer`.
         push: See `Push`; without it a model is trained and measured, and not exported.
         train: See `Settings`.
+        tune: See `Tune`; without it the values of `train` and `model` are taken as they are.
         evaluate: See `Samples`.
         generate: See `Generate`.
         export: See `Export`.
@@ -218,6 +224,7 @@ class Config:
     model: Writer
     push: Push | None = None
     train: Settings = field(default_factory=Settings)
+    tune: Tune | None = None
     evaluate: Samples = field(default_factory=Samples)
     generate: Generate = field(default_factory=Generate)
     export: Export = field(default_factory=Export)
@@ -247,15 +254,35 @@ def text_generation(run: Runner, config: Config) -> Pushed | Evaluation:
         cleaning=data.cleaning(),
     )
     run(validate, examples, test=True)
+    parameters = None
+    if config.tune:
+        tuned = run(
+            tune,
+            examples,
+            task=NextToken(),
+            tokenized=WritingTokens(data.conversations),
+            preset=preset,
+            max_length=model.max_length,
+            dropout=model.dropout,
+            settings=config.train,
+            **config.tune.arguments(),
+        )
+        parameters = run(best, tuned)
     tokens = run(
         tokenize_generation,
         examples,
         preset=preset,
         max_length=model.max_length,
         conversations=data.conversations,
+        parameters=parameters,
     )
     trained = run(
-        train_generation, tokens, preset=preset, dropout=model.dropout, settings=config.train
+        train_generation,
+        tokens,
+        preset=preset,
+        dropout=model.dropout,
+        settings=config.train,
+        parameters=parameters,
     )
     evaluation = run(
         evaluate_generation,
