@@ -16,7 +16,11 @@ from test_cli import textmill
 from test_text_generation import SCRATCH, examples, trained  # noqa: F401 - a fixture
 from textmill.artifact import Examples, Model, Saved, Tokens
 from textmill.components.adopt_generation import adopt_generation
+from textmill.components.cleaning import UNTOUCHED
 from textmill.components.export_generation import export_generation
+from textmill.components.ingest import ingest
+from textmill.components.sources.by_name import open_source
+from textmill.components.sources.conversations import Conversations
 from textmill.components.tokenize_generation import tokenize_generation
 from textmill.errors import UserError
 from textmill.models import causal_lm
@@ -25,6 +29,7 @@ from textmill.models.tokenizer import read_tokenizer
 from textmill.serving.contract import check_contract
 from textmill.serving.defaults import Defaults
 from textmill.serving.precision import Name
+from textmill.serving.text_rules import _alone
 from tiny_examples import empty
 from tiny_models import edit_manifest
 
@@ -113,6 +118,42 @@ def test_a_model_without_golden_rows_is_asked_all_the_same(saved: Path) -> None:
     status = {row.rule: row.status for row in check_contract(saved).rows}
     rules = (EQUAL, ALONE, "an answer for each")
     assert [status[rule] for rule in rules] == ["skipped", "passed", "passed"]
+
+
+def test_a_text_that_depends_on_the_batch_is_seen(good: Path) -> None:
+    """No graph of ours does: so the rule is asked by itself."""
+    said = [{"text": ["a", "b"]}, {"text": ["a"]}, {"text": ["c"]}]
+    row = _alone(said)
+    assert (row.status, row.found) == ("failed", "'c' alone, and 'b' in a batch")
+    assert _alone([*said[:2], {"text": ["b"]}]).status == "passed"
+
+
+def test_conversations(tmp_path: Path) -> None:
+    """A prompt is what a user says first; a whole conversation may have more turns."""
+    rows = [f"What is {i} and {j}?\tIt is {i + j}." for i in range(12) for j in range(12)]
+    (tmp_path / "sums.tsv").write_text("\n".join(["prompt\tresponse", *rows]))
+    source = Conversations(open_source(str(tmp_path / "sums.tsv")), "", "prompt", "response")
+    sums, ids = Examples(tmp_path / "examples"), empty(Tokens, tmp_path / "tokens")
+    ingest(sums, source, label=None, cleaning=UNTOUCHED)
+    tokenize_generation(ids, sums, preset=SCRATCH, max_length=80, conversations=True)
+    out = Saved(tmp_path / "saved")
+    export_generation(out, trained(ids, tmp_path / "model"), sums, defaults=HOW)
+    assert failed(out.path) == {}
+    about = manifest(out.path)
+    assert about["more_signatures"] == ["conversation"]
+    assert "{% for message in messages %}" in about["chat_template"]
+    row = next(row for row in about["golden"] if row["prompt"].startswith("What is"))
+    assert row["conversation"] == f"User:\n{row['prompt']}\nAssistant:\n"
+    wishes = {name: [value] for name, value in HOW.wishes().items()}
+    longer = f"User:\nWhat is 1 and 2?\nAssistant:\nIt is 3.<|endoftext|>\n{row['conversation']}"
+    found = asked(out.path, "conversation", conversation=[longer.encode()], **wishes)
+    plain = asked(out.path, "serving_default", prompt=[row["prompt"].encode()])
+    assert found["tokens_generated"] > 0
+    assert plain["text"].tolist() != [b""]
+    edit_manifest(
+        out.path, golden=[{**each, "conversation": "User:\n"} for each in about["golden"]]
+    )
+    assert failed(out.path)[EQUAL].startswith("conversation: ")
 
 
 def test_equal_models_give_equal_bytes(
