@@ -91,7 +91,7 @@ def search(
     rows = tf.size(held.lengths)
     most = tf.reduce_max(tf.concat([held.most, [1]], 0))
     slots = tf.reduce_max(tf.concat([held.lengths + held.most, [1]], 0))
-    step_of = _Step(held, wishes, endings, beams, length_penalty)
+    step_of = _Step(held, wishes, endings, beams, length_penalty, counted=network.counted)
     tokens, read = prompt(held.token_ids, held.lengths, slots)
     x, caches = network(tokens, read, network.caches(rows, slots))
     logits = network.logits(tf.gather(x, tf.cumsum(held.lengths) - 1))
@@ -139,7 +139,14 @@ class _Step:
     """
 
     def __init__(
-        self, held: Room, wishes: Wishes, endings: Endings, beams: int, length_penalty: tf.Tensor
+        self,
+        held: Room,
+        wishes: Wishes,
+        endings: Endings,
+        beams: int,
+        length_penalty: tf.Tensor,
+        *,
+        counted: int,
     ) -> None:
         import tensorflow as tf
 
@@ -148,6 +155,7 @@ class _Step:
         self._wishes = Wishes(*(tf.gather(each, self.row) for each in wishes))
         self._most, self._endings = held.most, endings
         self._beams, self._length_penalty = beams, length_penalty[:, None]
+        self._counted = counted
 
     def __call__(self, before: _State, logits: tf.Tensor) -> _State:
         """Returns the state a token later.
@@ -177,7 +185,7 @@ class _Step:
         stopped, tail = tf.reshape(stopped, shape), tf.reshape(tail, shape)
         full = step + 1 >= self._most
         stopped |= full[:, None]
-        length = tf.pow(tf.cast(step + 1, tf.float32), self._length_penalty)
+        length = tf.pow(tf.cast(self._counted + step + 1, tf.float32), self._length_penalty)
         ends = self._better(before, new, score / length, stopped)
         score, kept = tf.math.top_k(tf.where(stopped, score + NEVER, score), beams)
         # All whole texts are there, and the best beginning is no better than the worst of them.

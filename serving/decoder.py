@@ -81,16 +81,23 @@ class Network:
         decoder: What it is.
         read: Its weights, where others of the graph read them too.
         memory: What an encoder made of sources, for a decoder that attends to some.
+        counted: See `Reader`.
 
     Attributes:
         longest: Tokens that a row may have.
+        counted: As given.
     """
 
     def __init__(
-        self, decoder: Decoder, read: Reading | None = None, memory: Memory | None = None
+        self,
+        decoder: Decoder,
+        read: Reading | None = None,
+        memory: Memory | None = None,
+        *,
+        counted: int = 0,
     ) -> None:
         read = read or decoder.store.read()
-        self.longest = decoder.longest
+        self.longest, self.counted = decoder.longest, counted
         self._decoder = decoder
         self._kind = decoder.store.precision.products
         self._tokens = decoder.tokens.look_up(read)

@@ -64,7 +64,9 @@ class EncoderDecoder:
         encoder = Network(self._encoder, weights)
         rows, _, slots = tf.unstack(read.count)
         x, _ = encoder(token_ids, read, encoder.caches(rows, slots))
-        return Network(self._decoder, weights, Memory(x, read.spread, read.hidden))
+        memory = Memory(x, read.spread, read.hidden)
+        # As in transformers: a token that is forced is one of the text, though it is not shown.
+        return Network(self._decoder, weights, memory, counted=len(self._begin) - 1)
 
     def begun(self, sources: tf.RaggedTensor) -> tuple[Network, tf.RaggedTensor]:
         """Returns what writes of sources, and the tokens with which each text begins.

@@ -45,9 +45,11 @@ class Reader(Protocol):
 
     Attributes:
         longest: Tokens that a row may have.
+        counted: Tokens of each prompt that count to the length of what is written behind it.
     """
 
     longest: int
+    counted: int
 
     def caches(self, rows: tf.Tensor, slots: tf.Tensor) -> Caches:
         """Returns empty caches for rows of at most so many tokens."""
