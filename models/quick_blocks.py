@@ -40,7 +40,7 @@ def project(x: Any, layers: list[Any]) -> Any:
     import tensorflow as tf
 
     inner = x.shape[-1]
-    # Keras gives a kernel with LoRA in the type that its layer computes in, others as they are kept.
+    # Keras gives kernels with LoRA in the type that a layer computes in, others as they are kept.
     tensors = [tf.cast(tf.convert_to_tensor(each.kernel), x.dtype) for each in layers]
     kernels = [tf.reshape(each, [inner, -1]) for each in tensors]
     found = tf.matmul(x, kernels[0] if len(kernels) == 1 else tf.concat(kernels, 1))
