@@ -16,6 +16,7 @@ import bz2
 import csv
 import itertools
 import lzma
+import resource
 import subprocess
 import sys
 import zlib
@@ -105,7 +106,9 @@ def trained(folder: Path, seed: str, budget: str, settings: dict[str, str]) -> N
     config = folder / f"king_james-{seed}.toml"
     config.write_text(CONFIG.format(seed=seed, budget=budget, **settings), "utf-8")
     command = [sys.executable, "-m", "textmill.cli", "run", config.name]
+    before = _core_minutes()
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    spent = _core_minutes() - before
     (evaluation,) = _latest(folder / f"runs-{seed}", "metrics.json")
     (history,) = _latest(folder / f"runs-{seed}", "history.csv")
     figures = read_json(evaluation)
@@ -113,9 +116,15 @@ def trained(folder: Path, seed: str, budget: str, settings: dict[str, str]) -> N
     low, high = figures["intervals"]["bits_per_byte"]
     print(
         f"| **GPT, seed {seed}** | **{figures['bits_per_byte']:.4f}** | {low:.4f} to {high:.4f} "
-        f"over chapters; {epochs} epochs |",
+        f"over chapters; {epochs} epochs, {spent:.0f} core-minutes |",
         flush=True,
     )
+
+
+def _core_minutes() -> float:
+    """Returns what processes that were started here have had of the machine."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) / 60
 
 
 def _latest(runs: Path, name: str) -> list[Path]:

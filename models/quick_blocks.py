@@ -40,9 +40,10 @@ def project(x: Any, layers: list[Any]) -> Any:
     import tensorflow as tf
 
     inner = x.shape[-1]
-    kernels = [tf.reshape(tf.convert_to_tensor(each.kernel), [inner, -1]) for each in layers]
-    kernel = kernels[0] if len(kernels) == 1 else tf.concat(kernels, 1)
-    found = tf.matmul(x, tf.cast(kernel, x.dtype))
+    # Keras gives kernels with LoRA in the type that a layer computes in, others as they are kept.
+    tensors = [tf.cast(tf.convert_to_tensor(each.kernel), x.dtype) for each in layers]
+    kernels = [tf.reshape(each, [inner, -1]) for each in tensors]
+    found = tf.matmul(x, kernels[0] if len(kernels) == 1 else tf.concat(kernels, 1))
     if layers[0].bias is None:
         return found
     bias = tf.concat([tf.reshape(tf.convert_to_tensor(each.bias), [-1]) for each in layers], 0)

@@ -191,8 +191,12 @@ def test_it_goes_on_from_another_and_with_lora(
     assert learner.validate(learner.build("float32", False))["loss"] == pytest.approx(
         best, rel=1e-4
     )
-    tuned = trained(tokens, tmp_path / "lora", preset, epochs=1, lora_rank=2, learning_rate=1e-3)
+    how: dict[str, Any] = {"epochs": 1, "lora_rank": 2, "learning_rate": 1e-3}
+    tuned = trained(tokens, tmp_path / "lora", preset, **how)
     assert history(tuned)[0]["val_loss"] < best * 1.05
+    half = trained(tokens, tmp_path / "half", preset, precision="mixed_bfloat16", **how)
+    found = [history(each)[0]["val_loss"] for each in (half, tuned)]
+    assert found[0] == pytest.approx(found[1], rel=0.02)
     loaded = causal_lm.load(tuned.path)
     assert not any("lora" in weight.path for weight in loaded.weights)
     before = load_decoder(preset, vocabulary_size=0, dropout=0.0)

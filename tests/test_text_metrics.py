@@ -111,7 +111,13 @@ def test_copied_is_what_a_plain_search_finds(monkeypatch: pytest.MonkeyPatch) ->
     draw = np.random.default_rng(0)
     known = draw.integers(1, 4, 500).astype(np.int32)
     asked = [draw.integers(1, 4, n).tolist() for n in (0, 1, 2, 5, 6, 7, 9, 12, 20, 20)]
-    asked += [known[60:80].tolist(), known[-7:].tolist(), asked[4], [9, *known[40:48].tolist(), 9]]
+    asked += [
+        known[60:68].tolist(),
+        known[120:140].tolist(),
+        known[-7:].tolist(),
+        asked[4],
+        [9, *known[40:48].tolist(), 9],
+    ]
 
     def plainly(text: list[int], span: int) -> bool:
         learned, length = known.tolist(), min(span, len(text))
