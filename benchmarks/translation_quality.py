@@ -54,10 +54,10 @@ seed = {seed}
 """
 CHOSEN = {
     "size": "mini",
-    "vocabulary": "8192",
-    "dropout": "0.2",
-    "batch": "5000",
-    "rate": "1e-3",
+    "vocabulary": "4096",
+    "dropout": "0.15",
+    "batch": "3000",
+    "rate": "1.5e-3",
     "decay": "cosine",
     "weight_decay": "0.01",
     "smoothing": "0.1",
