@@ -23,8 +23,8 @@ class Dictionary:
     (https://aclanthology.org/J93-2003).
 
     Example:
-        >>> made = Dictionary(["the house", "the book", "a book"], ["das Haus", "das Buch", "ein Buch"])
-        >>> made.translate("A house")
+        >>> english, german = ["the house", "the book", "a book"], ["das Haus", "das Buch", "ein Buch"]
+        >>> Dictionary(english, german).translate("A house")
         'Ein Haus'
     """
 
