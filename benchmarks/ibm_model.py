@@ -23,9 +23,9 @@ class Dictionary:
     (https://aclanthology.org/J93-2003).
 
     Example:
-        >>> english, german = ["the house", "the book", "a book"], ["das Haus", "das Buch", "ein Buch"]
-        >>> Dictionary(english, german).translate("A house")
-        'Ein Haus'
+        >>> made = Dictionary(["the house", "the book"], ["das Haus", "das Buch"])
+        >>> made.translate("Book house")
+        'Buch Haus'
     """
 
     def __init__(self, sources: Sequence[str], targets: Sequence[str]) -> None:

@@ -42,7 +42,7 @@ SCRATCH = Scratch("tiny", vocabulary_size=300, lowercase=False, tokenizer="bpe")
 HOW: dict[str, Any] = {
     "epochs": 2, "batch_size": 32, "learning_rate": 3e-3, "precision": "float32", "warmup": 0.05,
 }  # fmt: skip
-SYLLABLES = "ab cd ef gh ij kl mn op".split()
+SYLLABLES = ["ab", "cd", "ef", "gh", "ij", "kl", "mn", "op"]
 
 
 def reversals(file: Path, rows: int) -> Path:
