@@ -27,8 +27,13 @@ def fetched(package: str, folder: Path) -> Path:
     return found
 
 
-def verses(package: Path) -> Iterator[tuple[str, int, str]]:
+def verses(package: Path, *, empty: bool = False) -> Iterator[tuple[str, int, str]]:
     """Yields book, chapter and text of every verse, in order.
+
+    Args:
+        package: Where its files are.
+        empty: Whether also verses that this text does not have, so that those of two texts in one
+            order of verses stand at the same places.
 
     Source: https://wiki.crosswire.org/File_Formats (zText: an index of blocks, one of verses, and
     blocks that zlib has packed).
@@ -48,5 +53,5 @@ def verses(package: Path) -> Iterator[tuple[str, int, str]]:
             if heading := CHAPTER.search(marked):
                 book, chapter = heading[1], int(heading[2])
             text = " ".join(html.unescape(UNREAD.sub("", marked)).split())
-            if text:
+            if text or empty:
                 yield book, chapter, text
