@@ -7,11 +7,38 @@ from typing import TYPE_CHECKING, Any
 from textmill.decoder_weights import DecoderBlock, DecoderWeights, Linear, Scale
 from textmill.errors import UserError
 from textmill.models.layer_weights import activation, array, epsilon, joined, narrowing, scale
+from textmill.models.preset import Preset, Scratch
 
 if TYPE_CHECKING:
     import keras
 
 SERVED = "GPT-2, OPT, Llama, Llama 3, Mistral, Qwen 2 or the first Gemma"
+
+
+# As `config.json` names them: of transformers, and the classes of KerasHub.
+KINDS = ("gpt2", "opt", "llama", "mistral", "qwen2", "gemma")
+CLASSES = tuple(
+    f"{name}Backbone" for name in ("GPT2", "OPT", "Llama", "Llama3", "Mistral", "Qwen", "Gemma")
+)
+
+
+def check_served(preset: Preset | Scratch) -> None:
+    """Refuses a model that could be trained and not served, before it is trained.
+
+    Raises:
+        UserError: It is of a kind that `decoder_serving_weights` does not know.
+    """
+    if isinstance(preset, Scratch):
+        return
+    config = preset.config()
+    kind = str(config.get("model_type") or config.get("registered_name", "").split(">")[-1])
+    if kind not in (*KINDS, *CLASSES):
+        raise UserError(
+            f"{preset.name}: a model of this kind can't be served yet",
+            expected=SERVED,
+            received=kind,
+            fix="take one of these; or remove [push], to train and measure it",
+        )
 
 
 def decoder_serving_weights(backbone: keras.Model, *, longest: int) -> DecoderWeights:

@@ -31,6 +31,7 @@ from textmill.components.validate import validate
 from textmill.config import STRICT
 from textmill.errors import UserError
 from textmill.models.causal_learner import NextToken
+from textmill.models.decoder_serving_weights import check_served
 from textmill.models.preset import Preset, Scratch
 from textmill.models.settings import Settings
 from textmill.pipelines.sections import (
@@ -242,6 +243,8 @@ def text_generation(run: Runner, config: Config) -> Pushed | Evaluation:
     proof = config.check.arguments()
     defaults = generate.defaults(model.max_length)
     preset = model.start()
+    if config.push:
+        check_served(preset)
     examples = run(
         ingest,
         data.open(data.source),
