@@ -13,10 +13,13 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 
 from textmill.config import build
 from textmill.pipelines.local import read_job
+from textmill.pipelines.seq2seq import Config as Seq2SeqConfig
 from textmill.pipelines.text_classification import Config
+from textmill.pipelines.text_generation import Config as GenerationConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PIPELINES = {"text_generation": GenerationConfig, "seq2seq": Seq2SeqConfig}
 TASKS = sorted((ROOT / "docs/tasks").glob("*.md"))
 
 
@@ -39,8 +42,15 @@ def test_config_on_the_page_is_one(page: Path) -> None:
 @pytest.mark.parametrize("page", TASKS, ids=lambda page: page.name)
 def test_pages_of_tasks_show_a_config_and_real_requests(page: Path) -> None:
     text = page.read_text("utf-8")
-    (toml,) = re.findall(r"```toml\n(.*?)```", text, re.S)
-    assert build(Config, tomllib.loads(toml), name=page.name).push.to
+    toml, *parts = re.findall(r"```toml\n(.*?)```", text, re.S)
+    config = tomllib.loads(toml)
+    kind: type[Config | GenerationConfig | Seq2SeqConfig] = Config
+    kind = PIPELINES.get(config["pipeline"], kind)
+    push = build(kind, config, name=page.name).push
+    assert push is not None
+    assert push.to
+    for part in parts:  # sections in place of the first config's
+        build(kind, config | tomllib.loads(part), name=page.name)
     for example in re.findall(r"`(examples/.*?)`", text):
         assert (ROOT / example).is_file()
     for answers in re.findall(r"```json\n(.*?)```", text, re.S):
