@@ -40,6 +40,9 @@ max_source_length = 128
 max_target_length = 128
 dropout = {dropout}
 
+[evaluate]
+samples = 0
+
 [train]
 epochs = 1000
 budget = "{budget}"
@@ -62,7 +65,6 @@ CHOSEN = {
     "weight_decay": "0.01",
     "smoothing": "0.1",
 }
-BATCH = 32
 BEAMS = (1, 4)
 
 
@@ -125,50 +127,12 @@ def show(name: str, found: list[str], wanted: list[str], why: str = "") -> None:
 def translated(model: Model, texts: list[str], beams: int) -> list[str]:
     """Returns what the graph that serves makes of texts."""
     import_tensorflow()
-    import tensorflow as tf
+    from textmill.components.writer import writer
+    from textmill.serving.defaults import GREEDY
 
-    from textmill.components.cleaning import Cleaning
-    from textmill.components.cleaning_graph import clean_graph
-    from textmill.models.encoder_decoder_serving_weights import encoder_decoder_serving_weights
-    from textmill.models.seq2seq import load
-    from textmill.prompt_frame import PromptFrame
-    from textmill.serving.defaults import GREEDY, decoded
-    from textmill.serving.detokenizer import Detokenizer
-    from textmill.serving.encoder_decoder import EncoderDecoder
-    from textmill.serving.generation import Endings
-    from textmill.serving.graph_tokenizer import graph_tokenizer
-    from textmill.serving.prompts import Prompts
-
-    about, rules = model.task(), Cleaning(**model.task()["cleaning"])
-    source, target = about["max_source_length"], about["max_target_length"]
-    weights = encoder_decoder_serving_weights(
-        load(model.path).backbone, longest_source=source, longest=target
-    )
-    network = EncoderDecoder(weights, about["target_begin"])
-    prompts = Prompts(
-        graph_tokenizer(model.tokenizer_file),
-        PromptFrame(**about["framing"]),
-        start=about["stop"][0],
-        clean=lambda some: clean_graph(some, rules),
-        longest=source,
-    )
-    detokenizer, endings = Detokenizer(model.tokenizer_file), Endings(tuple(about["stop"]))
-    how = GREEDY._replace(num_beams=beams, max_new_tokens=target - len(about["target_begin"]))
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])  # type: ignore[untyped-decorator]
-    def ask(some: tf.Tensor) -> tf.Tensor:
-        found, _ = decoded(
-            network.network(prompts(some)), network.begun(tf.size(some)), how, endings
-        )
-        return detokenizer(found)
-
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    found = [""] * len(texts)
-    for first in range(0, len(order), BATCH):
-        some = order[first : first + BATCH]
-        for i, text in zip(some, ask(tf.constant([texts[i] for i in some])).numpy(), strict=True):
-            found[i] = text.decode()
-    return found
+    made = writer(model)
+    most = made.about["max_target_length"] - 1
+    return made.answers(texts, GREEDY._replace(num_beams=beams, max_new_tokens=most))
 
 
 if __name__ == "__main__":

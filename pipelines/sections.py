@@ -291,7 +291,7 @@ class Generate:
         repetition_penalty: By what the logits of tokens that were there before are made smaller.
         min_new_tokens: Before which no text ends.
         max_new_tokens: With which a text ends; None: 128, or half of what the model reads at a time
-            if that is less.
+            if that is less; where one text is read and another written, max_target_length.
         seed: Equal seeds give equal texts; below 0 each request has its own.
         num_beams: How many beginnings of a text beam search keeps, which takes the likeliest whole
             text that it finds; 1: a token after the other.
@@ -310,11 +310,12 @@ class Generate:
     length_penalty: float = 1.0
     stop: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = ()
 
-    def defaults(self, longest: int) -> Defaults:
+    def defaults(self, longest: int, *, alone: bool = False) -> Defaults:
         """Returns the section as `export_generation` takes it.
 
         Args:
-            longest: Tokens that the model reads at a time.
+            longest: Tokens that the model, or its decoder, reads at a time.
+            alone: Whether what is written has all of them, and shares them with no prompt.
 
         Raises:
             UserError: More tokens are to come than it reads.
@@ -322,7 +323,8 @@ class Generate:
         numbers = dataclasses.asdict(self)
         del numbers["stop"]
         if self.max_new_tokens is None:
-            numbers["max_new_tokens"] = min(GREEDY.max_new_tokens, max(1, longest // 2))
+            shared = min(GREEDY.max_new_tokens, max(1, longest // 2))
+            numbers["max_new_tokens"] = longest - 1 if alone else shared
         found = Defaults(**numbers)
         check_defaults(found, longest=longest)
         return found

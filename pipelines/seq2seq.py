@@ -238,7 +238,7 @@ def seq2seq(run: Runner, config: Config) -> Pushed | Evaluation:
     """
     data, model = config.data, config.model
     proof = config.check.arguments()
-    defaults = config.generate.defaults(model.max_target_length)
+    defaults = config.generate.defaults(model.max_target_length, alone=True)
     preset = model.start()
     text, target = data.names()
     examples = run(
