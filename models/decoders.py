@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SCRATCH_POSITIONS = 1024  # of a new model, as GPT-2 has
 GPT2_DEVIATION = 0.02  # of KerasHub's new kernels, as of GPT-2's own
+PAIR_ENDS = ("ForConditionalGeneration", "Seq2SeqLM")  # of architectures with an encoder
 # Before the names of a backbone's weights, in a model with a head: of GPT-2, and of all others.
 PREFIXES = ("transformer.", "model.")
 # What KerasHub's layers have once and for all -> the one value that it may have in `config.json`.
@@ -84,16 +85,24 @@ def packs(preset: Preset | Scratch) -> bool:
 
 
 def writes(preset: Preset) -> bool:
-    """Says whether a checkpoint is a causal language model, as its files tell."""
+    """Says whether a checkpoint is a model that writes, as its files tell."""
     if preset.gguf:
         return True
     ours = preset.read("textmill/task.json") if preset.local else None
     if ours is not None:
-        return bool(ours["task"] == "text_generation")
-    config = preset.config()
+        return ours["task"] in ("text_generation", "seq2seq")
+    ends = ("ForCausalLM", "LMHeadModel", "CausalLM", *PAIR_ENDS)
+    return any(kind.endswith(ends) for kind in _architectures(preset))
+
+
+def reads_and_writes(preset: Preset) -> bool:
+    """Says whether a checkpoint that writes has an encoder."""
+    return not preset.gguf and any(kind.endswith(PAIR_ENDS) for kind in _architectures(preset))
+
+
+def _architectures(preset: Preset) -> list[str]:
     named = str((preset.read("task.json") or {}).get("registered_name", ""))
-    kinds = [*(config.get("architectures") or []), named.split(">")[-1]]
-    return any(str(kind).endswith(("ForCausalLM", "LMHeadModel", "CausalLM")) for kind in kinds)
+    return [*map(str, preset.config().get("architectures") or []), named.split(">")[-1]]
 
 
 def positions(preset: Preset | Scratch) -> int:

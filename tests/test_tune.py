@@ -20,6 +20,7 @@ from textmill.components.cleaning import UNTOUCHED, Cleaning
 from textmill.components.ingest import ingest
 from textmill.components.sample import sample
 from textmill.components.sources.by_name import open_source
+from textmill.components.tokenized import WritingTokens
 from textmill.components.tune import tune
 from textmill.errors import UserError
 from textmill.models import (
@@ -27,6 +28,8 @@ from textmill.models import (
     text_regression,
     token_classification,
 )
+from textmill.models.causal_learner import NextToken
+from textmill.models.preset import Scratch
 from textmill.models.search_space import read_space
 from textmill.models.settings import Settings
 from textmill.progress import Silent
@@ -59,7 +62,8 @@ def search(folder: Path, examples: Examples, **given: Any) -> Tuned:
         settings = Settings(**settings)
     run = Run(folder / "runs", listener=given.pop("listener", None))
     values = {"algorithm": "grid", "max_length": 24, **given}
-    return run(tune, examples, preset=SCRATCH, space=space, settings=settings, **values)
+    preset = values.pop("preset", SCRATCH)
+    return run(tune, examples, preset=preset, space=space, settings=settings, **values)
 
 
 def rows(tuned: Tuned) -> list[dict[str, str]]:
@@ -445,3 +449,22 @@ def test_each_task_is_searched_by_its_first_figure(
     assert row["status"] == "completed"
     assert tuned.best()["objective"] == figure
     assert tuned.best()["value"] == pytest.approx(float(row[figure]), rel=1e-3)
+
+
+def test_a_model_that_writes_is_searched(tmp_path: Path) -> None:
+    (tmp_path / "corpus.txt").write_text(
+        "\n".join(f"film {i} was {i * i} minutes long" for i in range(60))
+    )
+    source = open_source(str(tmp_path / "corpus.txt"), documents="line")
+    examples = Run(tmp_path / "runs")(ingest, source, label=None, cleaning=UNTOUCHED)
+    given: dict[str, Any] = {"task": NextToken(), "tokenized": WritingTokens(conversations=False)}
+    space = {"max_length": {"choice": [16, 24]}}
+    start = Scratch("tiny", 400, lowercase=False, tokenizer="bpe")
+    tuned = search(tmp_path, examples, space=space, preset=start, **given)
+    found = rows(tuned)
+    assert [row["max_length"] for row in found] == ["16", "24"]
+    losses = [float(row["val_loss"]) for row in found]
+    assert tuned.best()["objective"] == "val_loss"
+    assert tuned.best()["value"] == pytest.approx(min(losses), rel=1e-3)
+    with pytest.raises(UserError, match="for tasks with labels"):
+        search(tmp_path, examples, space=space, preset=start, hypermodel=searching.bag_of_words, **given)
