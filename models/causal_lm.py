@@ -103,7 +103,9 @@ def task_class(backbone: keras.Model, name: str = "the preset") -> Any:
     import keras_hub
 
     classes: Any = filter(inspect.isclass, vars(keras_hub.models).values())
-    theirs = [each for each in classes if issubclass(each, keras_hub.models.CausalLM)]
+    hub = keras_hub.models
+    theirs = [each for each in classes if issubclass(each, hub.CausalLM)]
+    theirs = [each for each in theirs if not issubclass(each, hub.Seq2SeqLM)]
     known = [each for each in theirs if each.backbone_cls is not None]
     for found in known:
         if found.backbone_cls is type(backbone):

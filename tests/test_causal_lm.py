@@ -188,3 +188,6 @@ def test_an_encoder_is_no_generator(tmp_path: Path) -> None:
     bert = keras_hub.models.BertBackbone(60, 1, 2, 16, 16)
     with pytest.raises(UserError, match="no causal language model for BertBackbone"):
         causal_lm.task_class(bert)
+    bart = keras_hub.models.BartBackbone(60, 1, 2, 16, 16)
+    with pytest.raises(UserError, match="no causal language model for BartBackbone"):
+        causal_lm.task_class(bart)
