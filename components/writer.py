@@ -197,7 +197,9 @@ def writer(model: Model, precision: Name = "float32", *, stop: tuple[str, ...] =
         graph_tokenizer(file),
         PromptFrame(**about["framing"]),
         start=id_of(tokenizer, about["end"]),
-        special=special_tokens(file),
+        # Only whole conversations have special tokens in them; BART's <mask> is one that takes
+        # spaces along, which no graph does.
+        special={} if about["task"] == SEQ2SEQ else special_tokens(file),
         clean=lambda texts: clean_graph(texts, rules),
         longest=most_read,
     )

@@ -27,15 +27,18 @@ from textmill.components.ingest import ingest
 from textmill.components.sources.by_name import open_source
 from textmill.components.tokenize_seq2seq import tokenize_seq2seq
 from textmill.components.train_seq2seq import train_seq2seq
+from textmill.components.writer import writer
 from textmill.config import build, read_toml
 from textmill.errors import UserError
 from textmill.models import seq2seq
+from textmill.models.encoder_decoders import load_encoder_decoder
 from textmill.models.pair_learner import PairLearner, TargetTokens
 from textmill.models.preset import Preset, Scratch
 from textmill.models.rows import read_rows
 from textmill.models.settings import Settings
 from textmill.models.tokenizer import read_tokenizer
 from textmill.models.tokenizer_training import train_gpt2_tokenizer
+from textmill.serving.defaults import GREEDY
 from tiny_examples import empty
 
 SCRATCH = Scratch("tiny", vocabulary_size=300, lowercase=False, tokenizer="bpe")
@@ -206,21 +209,21 @@ def test_it_goes_on_from_another(model: Model, tokens: Tokens, examples: Example
 
 
 def test_bart_with_lora(examples: Examples, tmp_path: Path) -> None:
-    """A Hugging Face folder with vocab.json and merges.txt; what is published has more tokens."""
+    """A Hugging Face folder with special tokens as those that are published have them."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
     folder = make(tmp_path / "bart")
     words = [word for text in examples.texts("train")["text"].to_pylist() for word in text.split()]
     trained_on = json.loads(train_gpt2_tokenizer(words, 300).to_str())["model"]
     # Their ids follow each other so that all are within the model's vocabulary.
     kept = [*"abcdefghijklmnop", "Ġ", *map("".join, trained_on["merges"])][: VOCABULARY - 10]
-    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     ids = {token: i for i, token in enumerate(dict.fromkeys([*special, *kept]))}
     merges = [pair for pair in trained_on["merges"] if "".join(pair) in ids]
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-
     tokenizer = Tokenizer(models.BPE(vocab=ids, merges=[tuple(pair) for pair in merges]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in special])
+    tokenizer.add_special_tokens([AddedToken(t, lstrip=t == "<mask>") for t in special])
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {"bos_token": "<s>", "eos_token": "</s>"}
     (folder / "tokenizer_config.json").write_text(json.dumps(names))
@@ -233,10 +236,8 @@ def test_bart_with_lora(examples: Examples, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="max_target_length 65 is more than the model can read"):
         tokenize_seq2seq(out, examples, preset=preset, max_source_length=32, max_target_length=65)
     tuned = trained(out, tmp_path / "tuned", preset, epochs=1, lora_rank=2)
-    loaded, before = seq2seq.load(tuned.path).backbone, Preset(str(folder))
-    from textmill.models.encoder_decoders import load_encoder_decoder
-
-    first = load_encoder_decoder(before, vocabulary_size=0, dropout=0.0)
+    loaded = seq2seq.load(tuned.path).backbone
+    first = load_encoder_decoder(preset, vocabulary_size=0, dropout=0.0)
     changed = {
         a.path
         for a, b in zip(loaded.weights, first.weights, strict=True)
@@ -244,6 +245,8 @@ def test_bart_with_lora(examples: Examples, tmp_path: Path) -> None:
     }
     assert any("cross_attention" in path for path in changed)
     assert all("query" in path or "value" in path for path in changed)
+    how = GREEDY._replace(max_new_tokens=5)
+    assert len(writer(tuned).answers(["ab cd", ""], how)) == 2
 
 
 def test_config(tmp_path: Path) -> None:
@@ -275,6 +278,7 @@ import json, sys
 from pathlib import Path
 from textmill.artifact import Model, Tokens
 from textmill.components.train_seq2seq import train_seq2seq
+from textmill.components.writer import writer
 from textmill.models.preset import Scratch
 from textmill.models.settings import Settings
 from textmill.progress import listening
