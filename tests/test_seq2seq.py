@@ -20,9 +20,11 @@ import pytest
 
 from bart_models import VOCABULARY, make
 from test_cli import textmill
-from textmill.artifact import Evaluation, Examples, Model, Tokens, read_json
+from textmill.artifact import Evaluation, Examples, Model, Saved, Tokens, read_json
+from textmill.components.adopt_generation import adopt_generation
 from textmill.components.cleaning import Cleaning
 from textmill.components.evaluate_seq2seq import evaluate_seq2seq
+from textmill.components.export_generation import export_generation
 from textmill.components.ingest import ingest
 from textmill.components.sources.by_name import open_source
 from textmill.components.tokenize_seq2seq import tokenize_seq2seq
@@ -38,7 +40,9 @@ from textmill.models.rows import read_rows
 from textmill.models.settings import Settings
 from textmill.models.tokenizer import read_tokenizer
 from textmill.models.tokenizer_training import train_gpt2_tokenizer
-from textmill.serving.defaults import GREEDY
+from textmill.serving.contract import check_contract
+from textmill.serving.defaults import GREEDY, Defaults
+from textmill.serving.text_predictor import TextPredictor
 from tiny_examples import empty
 
 SCRATCH = Scratch("tiny", vocabulary_size=300, lowercase=False, tokenizer="bpe")
@@ -245,6 +249,13 @@ def test_bart_with_lora(examples: Examples, tmp_path: Path) -> None:
     }
     assert any("cross_attention" in path for path in changed)
     assert all("query" in path or "value" in path for path in changed)
+    adopted, saved = Model(tmp_path / "adopted", "d" * 64), Saved(tmp_path / "saved")
+    adopt_generation(adopted, checkpoint=preset, max_length=32)
+    export_generation(saved, adopted, defaults=Defaults(max_new_tokens=8, num_beams=2))
+    assert {row.rule for row in check_contract(saved.path).rows if row.status == "failed"} == set()
+    assert saved.manifest()["more_signatures"] == ["beams"]
+    answer = next(TextPredictor(saved.path)(["one two"]))
+    assert list(answer) == ["source", "text", "tokens_generated"]
     how = GREEDY._replace(max_new_tokens=5)
     assert len(writer(tuned).answers(["ab cd", ""], how)) == 2
 

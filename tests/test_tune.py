@@ -467,4 +467,11 @@ def test_a_model_that_writes_is_searched(tmp_path: Path) -> None:
     assert tuned.best()["objective"] == "val_loss"
     assert tuned.best()["value"] == pytest.approx(min(losses), rel=1e-3)
     with pytest.raises(UserError, match="for tasks with labels"):
-        search(tmp_path, examples, space=space, preset=start, hypermodel=searching.bag_of_words, **given)
+        search(
+            tmp_path,
+            examples,
+            space=space,
+            preset=start,
+            hypermodel=searching.bag_of_words,
+            **given,
+        )
