@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from textmill.serving.asking import Asking
 from textmill.serving.beams import search
 from textmill.serving.decoder import Decoder
 from textmill.serving.defaults import GREEDY, Defaults, check_defaults, kind_of
@@ -106,10 +107,6 @@ def write_generator(
     check_defaults(defaults, longest=decoder.longest)
     asks = SOURCE if isinstance(decoder, EncoderDecoder) else PROMPT
     text = tf.TensorSpec([None], tf.string, name=asks)
-    numbers = {
-        name: tf.TensorSpec([None], kind_of(value), name)
-        for name, value in defaults._asdict().items()
-    }
 
     def texts(found: tf.RaggedTensor, drawn: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"text": cut(detokenizer(found), endings), "tokens_generated": drawn}
@@ -128,37 +125,6 @@ def write_generator(
         found = search(*decoder.begun(ids), each, endings, beams=beams, length_penalty=longer)
         return texts(*found)
 
-    class Answer:
-        """A function of token ids, so that whoever asks it, the graph holds the decoder once."""
-
-        def __init__(
-            self, answer: Callable[..., dict[str, tf.Tensor]], names: Collection[str]
-        ) -> None:
-            ids = tf.RaggedTensorSpec([None, None], tf.int32, 1, tf.int64)
-            self.specs = {name: numbers[name] for name in names}
-            specs = [ids, *self.specs.values()]
-            self.ask = tf.function(answer, input_signature=specs, autograph=False)
-
-        def by_default(self) -> tf.types.experimental.PolymorphicFunction:
-            def answer(prompt: tf.Tensor) -> dict[str, tf.Tensor]:
-                numbers = (getattr(defaults, name) for name in self.specs)
-                given = (tf.constant([n], kind_of(n)) for n in numbers)
-                found: dict[str, tf.Tensor] = self.ask(prompts(prompt), *given)
-                return found
-
-            return tf.function(answer, input_signature=[text], autograph=False)
-
-        def by_wish(
-            self, spec: tf.TensorSpec, read: Callable[[tf.Tensor], tf.RaggedTensor]
-        ) -> tf.types.experimental.ConcreteFunction:
-            def answer(prompt: tf.Tensor, **wishes: tf.Tensor) -> dict[str, tf.Tensor]:
-                given = (wishes[name] for name in self.specs)
-                found: dict[str, tf.Tensor] = self.ask(read(prompt), *given)
-                return found
-
-            made = tf.function(answer, autograph=False)
-            return made.get_concrete_function(spec, **self.specs)
-
     def scored(prompt: tf.Tensor, continuation: tf.Tensor) -> dict[str, tf.Tensor]:
         found, tokens = score(*decoder.begun(prompts(prompt)), prompts.inside(continuation))
         return {"log_probability": found, "tokens": tokens}
@@ -168,20 +134,16 @@ def write_generator(
     served.tables = dict(prompts.tokenizer.tables)
     after = tf.TensorSpec([None], tf.string, name="continuation")
     signatures = {SCORE: tf.function(scored, input_signature=[text, after], autograph=False)}
-    by_draws = Answer(written, defaults.wishes())
-    signatures[DEFAULT], signatures[GENERATE] = (
-        by_draws.by_default(),
-        by_draws.by_wish(text, prompts),
-    )
+    drawing = Asking(written, defaults.wishes())
+    signatures[DEFAULT] = drawing.by_default(text, prompts)
+    signatures[GENERATE] = drawing.by_wish(text, prompts)
     if converses:
         whole = tf.TensorSpec([None], tf.string, name=CONVERSATION)
-        signatures[CONVERSATION] = by_draws.by_wish(whole, prompts.conversation)
+        signatures[CONVERSATION] = drawing.by_wish(whole, prompts.conversation)
     if defaults.num_beams > 1:
-        by_beams = Answer(searched, OF_BEAMS)
-        signatures[DEFAULT], signatures[BEAMS] = (
-            by_beams.by_default(),
-            by_beams.by_wish(text, prompts),
-        )
+        searching = Asking(searched, {name: getattr(defaults, name) for name in OF_BEAMS})
+        signatures[DEFAULT] = searching.by_default(text, prompts)
+        signatures[BEAMS] = searching.by_wish(text, prompts)
     tf.saved_model.save(served, str(folder), signatures=signatures)
     forms = generator_forms(signatures, asks=asks)
     finish(folder, prompts.tokenizer.digest, {name: form.method for name, form in forms.items()})
