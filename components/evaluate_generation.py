@@ -8,16 +8,13 @@ import numpy as np
 
 from textmill.artifact import Evaluation, Examples, Model, Tokens, write_json
 from textmill.components.generation_report import generation_report
-from textmill.components.scored_rows import history_of, scored_table
+from textmill.components.scored_rows import history_of, rows_to_score, scored_table
 from textmill.components.written import (
-    figures_of_texts,
-    joined,
+    judged,
     sampled,
-    with_texts,
     writer_of,
     written,
 )
-from textmill.errors import UserError
 from textmill.models.likelihood import Likelihoods, figures_of
 from textmill.models.text_metrics import Words
 from textmill.quiet import import_tensorflow
@@ -72,16 +69,8 @@ def evaluate_generation(
 
     from textmill.models import causal_lm
     from textmill.models.likelihood import likelihoods
-    from textmill.models.rows import read_rows
 
-    rows = read_rows(tokens, "test")
-    if not len(rows):
-        raise UserError(
-            "the test split is empty",
-            expected="at least one document to score",
-            received="0 documents",
-            fix="give data.split a share for test, or a data.test_source",
-        )
+    rows = rows_to_score(tokens, "document")
     texts = _texts(examples, rows.places)
     conversations = rows.kind == "spans"
     sizes = np.array([_size(text, conversations) for text in texts["text"].to_pylist()])
@@ -95,12 +84,16 @@ def evaluate_generation(
         some = sampled(len(rows), samples, seed)
         asked = [texts["text"][i].as_py() for i in some]
         found = written(made, asked, some, how=how._replace(seed=max(how.seed, seed)))
-        learned = read_rows(tokens, "train")
-        if found.rows:
-            more = figures_of_texts(
-                found, made.tokenizer, learned, words=words, resamples=resamples, seed=seed
-            )
-            figures, table = joined(figures, more), with_texts(table, found)
+        figures, table = judged(
+            figures,
+            table,
+            found,
+            made.tokenizer,
+            tokens,
+            words=words,
+            resamples=resamples,
+            seed=seed,
+        )
     write_json(out.path / "metrics.json", figures)
     pq.write_table(table, out.path / "predictions.parquet")
     page = generation_report(figures, table, history_of(model))

@@ -8,16 +8,13 @@ import numpy as np
 
 from textmill.artifact import Evaluation, Examples, Model, Tokens, write_json
 from textmill.components.generation_report import generation_report
-from textmill.components.scored_rows import history_of, scored_table
+from textmill.components.scored_rows import history_of, rows_to_score, scored_table
 from textmill.components.written import (
     Written,
-    figures_of_texts,
-    joined,
+    judged,
     sampled,
-    with_texts,
     writer_of,
 )
-from textmill.errors import UserError
 from textmill.models.likelihood import Likelihoods, figures_of
 from textmill.models.text_metrics import Words
 from textmill.quiet import import_tensorflow
@@ -73,16 +70,8 @@ def evaluate_seq2seq(
 
     from textmill.models import seq2seq
     from textmill.models.pair_likelihood import pair_likelihoods
-    from textmill.models.rows import read_rows
 
-    rows = read_rows(tokens, "test")
-    if not len(rows):
-        raise UserError(
-            "the test split is empty",
-            expected="at least one pair to score",
-            received="0 pairs",
-            fix="give data.split a share for test, or a data.test_source",
-        )
+    rows = rows_to_score(tokens, "pair")
     pairs = source_and_reference(examples, rows.places)
     sizes = pc.binary_length(pairs["target"]).to_numpy().astype(np.int64)
     found = pair_likelihoods(seq2seq.build(seq2seq.load(model.path).backbone), rows)
@@ -95,11 +84,16 @@ def evaluate_seq2seq(
         sources, targets = (pairs[name].take(some).to_pylist() for name in ("text", "target"))
         texts = made.answers(sources, how._replace(seed=max(how.seed, seed)))
         written = Written(some, sources, targets, texts)
-        learned = read_rows(tokens, "train")
-        more = figures_of_texts(
-            written, made.tokenizer, learned, words=words, resamples=resamples, seed=seed
+        figures, table = judged(
+            figures,
+            table,
+            written,
+            made.tokenizer,
+            tokens,
+            words=words,
+            resamples=resamples,
+            seed=seed,
         )
-        figures, table = joined(figures, more), with_texts(table, written)
     write_json(out.path / "metrics.json", figures)
     pq.write_table(table, out.path / "predictions.parquet")
     both = pc.binary_join_element_wise(table["text"], table["target"], " → ")

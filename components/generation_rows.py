@@ -75,4 +75,4 @@ def write_split(
     if left_out:
         warn(f"{left_out} conversations of {split} are too long for any of their responses")
     info["rows"][split], info["tokens"][split], info["truncated"][split] = shards.rows, total, cut
-    info["bytes"][split] = size
+    info.setdefault("bytes", {})[split] = size

@@ -7,12 +7,37 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from textmill.artifact import Model
+from textmill.artifact import Model, Tokens
+from textmill.errors import UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from textmill.models.likelihood import Likelihoods
+    from textmill.models.rows import Rows
+
+
+def rows_to_score(tokens: Tokens, called: str) -> Rows:
+    """Returns the rows of the test split.
+
+    Args:
+        tokens: Of all splits.
+        called: What a row is, such as "document".
+
+    Raises:
+        UserError: There are none.
+    """
+    from textmill.models.rows import read_rows
+
+    rows = read_rows(tokens, "test")
+    if not len(rows):
+        raise UserError(
+            "the test split is empty",
+            expected=f"at least one {called} to score",
+            received=f"0 {called}s",
+            fix="give data.split a share for test, or a data.test_source",
+        )
+    return rows
 
 
 def scored_table(texts: pa.Table, scored: Likelihoods) -> pa.Table:

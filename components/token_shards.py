@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from textmill.artifact import Examples, Split, Tokens
+from textmill.artifact import Examples, Split, Tokens, TokensInfo
 from textmill.models.preset import Preset, Scratch
 from textmill.models.tokenizer import load_tokenizer
 from textmill.models.tokenizer_training import train_tokenizer
@@ -104,3 +104,27 @@ class _TrainingTexts:
         for batch in self.examples.batches("train", [column]):
             for text in batch.column(column).to_pylist():
                 yield from (text,) if self.parts is None else self.parts(text)
+
+
+def whole_texts(examples: Examples, max_length: int, *, learned: str | None = None) -> TokensInfo:
+    """Returns what `tokens.json` says of texts that a language model learns, before any is there.
+
+    Args:
+        examples: The texts.
+        max_length: Tokens that the model reads at a time.
+        learned: What of a row is learned, where its labels say which tokens; None: all.
+    """
+    return TokensInfo(
+        kind="spans" if learned else "one",
+        labels=[learned] if learned else [],
+        separator="",
+        pair=False,
+        max_length=max_length,
+        overlap=None,
+        windows=1,
+        cleaning=examples.schema()["cleaning"],
+        rows={},
+        tokens={},
+        truncated={},
+        lengths={},
+    )

@@ -6,7 +6,7 @@ import numpy as np
 
 from textmill.artifact import SPLITS, Examples, Split, Tokens, TokensInfo, write_json
 from textmill.components.records import records
-from textmill.components.token_shards import TokenShards, tokenizer_of
+from textmill.components.token_shards import TokenShards, tokenizer_of, whole_texts
 from textmill.errors import UserError
 from textmill.models.masking import vocabulary_of
 from textmill.models.preset import Preset, Scratch
@@ -48,20 +48,7 @@ def tokenize_documents(
     name = preset.name if isinstance(preset, Preset) else "the tokenizer"
     last = vocabulary_of(tokenizer, name).last
     tokenizer.save(str(out.tokenizer_file))
-    info = TokensInfo(
-        kind="one",
-        labels=[],
-        separator="",
-        pair=False,
-        max_length=max_length,
-        overlap=None,
-        windows=1,
-        cleaning=examples.schema()["cleaning"],
-        rows={},
-        tokens={},
-        truncated={},
-        lengths={},
-    )
+    info = whole_texts(examples, max_length)
     for split in SPLITS:
         _write_split(out, examples, split, TokenIds(tokenizer), last, info)
     write_json(out.path / "tokens.json", info)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from textmill.artifact import SPLITS, Examples, Parameters, Tokens, TokensInfo, write_json
+from textmill.artifact import SPLITS, Examples, Parameters, Tokens, write_json
 from textmill.components.generation_rows import Made, write_split
-from textmill.components.token_shards import training_texts
+from textmill.components.token_shards import training_texts, whole_texts
 from textmill.errors import UserError
 from textmill.models.causal_tokenizer import END, Ends, load_causal_tokenizer
 from textmill.models.chat import Chat, messages_of, template_of, writing_facts
@@ -78,21 +78,7 @@ def tokenize_generation(
     begin, end = ends.ids(tokenizer)
     chat = Chat(template_of(preset), tokenizer, ends.begin, ends.end) if conversations else None
     write_json(out.path / "generation.json", writing_facts(tokenizer, ends, chat))
-    info = TokensInfo(
-        kind="spans" if conversations else "one",
-        labels=[RESPONSE] if conversations else [],
-        separator="",
-        pair=False,
-        max_length=max_length,
-        overlap=None,
-        windows=1,
-        cleaning=examples.schema()["cleaning"],
-        rows={},
-        tokens={},
-        truncated={},
-        lengths={},
-        bytes={},
-    )
+    info = whole_texts(examples, max_length, learned=RESPONSE if conversations else None)
     make = _Conversations(chat, max_length) if chat else _Documents(TokenIds(tokenizer), begin, end)
     for split in SPLITS:
         write_split(out, examples, split, make, info)

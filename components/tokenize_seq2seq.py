@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textmill.artifact import SPLITS, Examples, Parameters, Tokens, TokensInfo, write_json
+from textmill.artifact import SPLITS, Examples, Parameters, Tokens, write_json
 from textmill.components.generation_rows import Made, write_split
+from textmill.components.token_shards import whole_texts
 from textmill.errors import UserError
 from textmill.models.encoder_decoders import check_encoder_decoder, longest
 from textmill.models.pair_frame import Ends, pair_ends
@@ -92,21 +93,7 @@ def tokenize_seq2seq(
         "max_target_length": max_target_length,
     }
     write_json(out.path / "generation.json", about)
-    info = TokensInfo(
-        kind="spans",
-        labels=[TARGET],
-        separator="",
-        pair=False,
-        max_length=max_source_length,
-        overlap=None,
-        windows=1,
-        cleaning=examples.schema()["cleaning"],
-        rows={},
-        tokens={},
-        truncated={},
-        lengths={},
-        bytes={},
-    )
+    info = whole_texts(examples, max_source_length, learned=TARGET)
     make = _Pairs(TokenIds(tokenizer), ends, max_source_length, max_target_length)
     for split in SPLITS:
         write_split(out, examples, split, make, info, pair=True)

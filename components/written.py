@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from textmill.artifact import Model
+from textmill.artifact import Model, Tokens
 from textmill.errors import UserError
 from textmill.models.chat import Chat, Message, messages_of
 from textmill.models.memorization import copied
@@ -122,12 +122,40 @@ def writer_of(model: Model, stop: tuple[str, ...]) -> Writer | None:
         return None
 
 
-def joined(figures: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Returns figures with more of them, the intervals of all together."""
-    return {**figures, **more, "intervals": figures["intervals"] | more["intervals"]}
+def judged(
+    figures: dict[str, Any],
+    table: pa.Table,
+    found: Written,
+    tokenizer: Tokenizer,
+    tokens: Tokens,
+    *,
+    words: Words,
+    resamples: int,
+    seed: int,
+) -> tuple[dict[str, Any], pa.Table]:
+    """Returns figures and the table of a test split with what was written of it.
+
+    Args:
+        figures: Of the likelihood; "intervals" is among them.
+        table: With a row for each of the test split.
+        found: What was written.
+        tokenizer: Of the model.
+        tokens: What the model was trained on.
+        words: As `text_figures` takes it.
+        resamples: Likewise.
+        seed: Likewise.
+    """
+    from textmill.models.rows import read_rows
+
+    if not found.rows:
+        return figures, table
+    learned = read_rows(tokens, "train")
+    more = figures_of_texts(found, tokenizer, learned, words=words, resamples=resamples, seed=seed)
+    intervals = figures["intervals"] | more["intervals"]
+    return {**figures, **more, "intervals": intervals}, _with_texts(table, found)
 
 
-def with_texts(table: pa.Table, found: Written) -> pa.Table:
+def _with_texts(table: pa.Table, found: Written) -> pa.Table:
     """Returns a table with columns prompt, reference and generated, null where none was written."""
     import pyarrow as pa
 

@@ -31,6 +31,7 @@ from textmill.errors import UserError
 from textmill.models.pair_learner import TargetTokens
 from textmill.models.preset import Preset, Scratch
 from textmill.models.settings import Settings
+from textmill.pipelines import sections
 from textmill.pipelines.sections import (
     Check,
     Condition,
@@ -47,22 +48,10 @@ from textmill.run import Runner
 
 
 @dataclass(frozen=True, config=STRICT)
-class Clean:
-    """`[data.clean]`: what happens to both texts of a pair before anything else.
-
-    Attributes:
-        html: Turn entities into characters and tags into a space.
-        control: Remove control characters.
-        unicode: Normalization form, or "none".
-        whitespace: Turn runs of white space into one space, and strip.
-        lowercase: Lower-case the texts.
-    """
+class Clean(sections.Clean):
+    """`[data.clean]`: as for labels, but that markup stays where nothing is said."""
 
     html: bool = False
-    control: bool = True
-    unicode: Literal["NFC", "NFKC", "none"] = "NFC"
-    whitespace: bool = True
-    lowercase: bool = False
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -34,6 +34,7 @@ from textmill.models.causal_learner import NextToken
 from textmill.models.decoder_serving_weights import check_served
 from textmill.models.preset import Preset, Scratch
 from textmill.models.settings import Settings
+from textmill.pipelines import sections
 from textmill.pipelines.sections import (
     Check,
     Condition,
@@ -50,22 +51,11 @@ from textmill.run import Runner
 
 
 @dataclass(frozen=True, config=STRICT)
-class Clean:
-    """`[data.clean]`: what happens to a text before anything else, in training and when served.
-
-    Attributes:
-        html: Turn entities into characters and tags into a space.
-        control: Remove control characters.
-        unicode: Normalization form, or "none".
-        whitespace: Turn runs of white space into one space, and strip.
-        lowercase: Lower-case the text.
-    """
+class Clean(sections.Clean):
+    """`[data.clean]`: as for labels, but that markup and line breaks stay where nothing is said."""
 
     html: bool = False
-    control: bool = True
-    unicode: Literal["NFC", "NFKC", "none"] = "NFC"
     whitespace: bool = False
-    lowercase: bool = False
 
 
 @dataclass(frozen=True, config=STRICT)
