@@ -24,7 +24,8 @@ from textmill.serving.warmup import write_warmup
 
 FORMAT = 1
 ROWS = 12  # test rows among the golden ones
-LONG = "a text of many words "  # again and again: more than a model reads
+LONG = "a text of many words "  # again and again: more than a model reads,
+LONGEST = 2048  # or this many tokens: Keras's layers need much memory for more
 PART = 200  # characters of a document that are a prompt
 WARM = 4  # tokens that a warmup request asks for
 # By how much the log-probability of a token may differ from the trained model's, in nats.
@@ -86,7 +87,7 @@ def export_generation(
         converses=converses,
     )
     real = _prompts(examples, about)
-    prompts = [*real, *STRANGE, LONG * (made.longest // LONG.count(" "))]
+    prompts = [*real, *STRANGE, LONG * (min(made.longest, LONGEST) // LONG.count(" "))]
     near = TOLERANCES[precision]
     golden = golden_texts(
         made.trained,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Angles = tuple[tf.Tensor, tf.Tensor] | None  # cosines and sines of places
 
+TIMES = 512  # of prompts whose attention is in memory at once
 EXACT = 64  # of the likeliest tokens, whose logits are computed anew where others are rounded
 
 
@@ -285,14 +286,35 @@ class _Block:
             found = tf.matmul(shares, both[1], transpose_a=True)
             return tf.reshape(found, [-1, self.heads * self.size])
         query = tf.reshape(tf.gather(query, read.spread), tf.stack([rows, time, *inner]))
-        query = tf.transpose(query, [0, 2, 3, 1, 4])
-        query = tf.reshape(query, tf.stack([rows, self.key_heads, group * time, self.size]))
-        scores = tf.matmul(query, both[0], transpose_b=True)
-        hidden = tf.tile(read.hidden, [1, 1, group, 1])
-        shares = tf.nn.softmax(scores + hidden)
-        found = tf.matmul(shares, both[1])
-        found = tf.reshape(found, tf.stack([rows, self.key_heads, group, time, self.size]))
-        found = tf.reshape(tf.transpose(found, [0, 3, 1, 2, 4]), [-1, self.heads * self.size])
+        query = tf.transpose(query, [1, 0, 2, 3, 4])
+
+        def part(first: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+            """Returns what tokens at some times attended to, [times, rows, heads * size]."""
+            some = tf.transpose(query[first:end], [1, 2, 3, 0, 4])
+            count = tf.shape(some)[3]
+            flat = tf.stack([rows, self.key_heads, group * count, self.size])
+            scores = tf.matmul(tf.reshape(some, flat), both[0], transpose_b=True)
+            # Of a source all times see the same.
+            alike = read.hidden.shape[2] == 1
+            hidden = read.hidden if alike else read.hidden[:, :, first:end]
+            shares = tf.nn.softmax(scores + tf.tile(hidden, [1, 1, 1 if alike else group, 1]))
+            found = tf.reshape(tf.matmul(shares, both[1]), tf.shape(some))
+            found = tf.transpose(found, [3, 0, 1, 2, 4])
+            return tf.reshape(found, tf.stack([count, rows, self.heads * self.size]))
+
+        def in_parts() -> tf.Tensor:
+            parts = (time + TIMES - 1) // TIMES
+            shape = [None, None, self.heads * self.size]
+            room = tf.TensorArray(tf.float32, parts, infer_shape=False, element_shape=shape)
+
+            def step(i: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+                return i + 1, found.write(i, part(i * TIMES, tf.minimum((i + 1) * TIMES, time)))
+
+            _, found = tf.while_loop(lambda i, _: i < parts, step, (tf.constant(0), room))
+            return found.concat()
+
+        found = tf.cond(time > TIMES, in_parts, lambda: part(tf.constant(0), time))
+        found = tf.reshape(tf.transpose(found, [1, 0, 2]), [-1, self.heads * self.size])
         return tf.gather(found, read.joined)
 
 

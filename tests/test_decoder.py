@@ -128,6 +128,14 @@ def test_logits_equal_keras(kind: str) -> None:
         np.testing.assert_allclose(logits, wanted[-len(logits) :], atol=2e-5, rtol=1e-4)
 
 
+def test_a_long_prompt_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone, rows = shaken(llama()), [[*range(5, 40)], [*range(60, 76)]]
+    whole = served(backbone, rows, 30)
+    monkeypatch.setattr("textmill.serving.decoder.TIMES", 7)
+    for ours, theirs in zip(served(backbone, rows, 30), whole, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
 def test_a_row_has_the_logits_that_it_has_alone() -> None:
     backbone = shaken(llama())
     rows = [[5, 6, 7, 8, 9, 10, 11], [3, 1], [90, 4, 4, 2]]
