@@ -63,7 +63,7 @@ CHOSEN = {
     "size": "mini",
     "vocabulary": "4096",
     "length": "512",
-    "dropout": "0.1",
+    "dropout": "0.2",
     "batch": "4",
     "rate": "1.5e-3",
     "decay": "0.1",
