@@ -51,7 +51,11 @@ def draws(seed: tf.Tensor, count: int) -> tf.Tensor:
     """
     import tensorflow as tf
 
-    lucky = tf.random.uniform(tf.shape(seed), maxval=tf.int32.max, dtype=tf.int32)
+    # The operation itself: a seed that a training set would else go into the graph, and every
+    # server that loads it would draw the same.
+    lucky = tf.raw_ops.RandomUniformInt(
+        shape=tf.shape(seed), minval=0, maxval=tf.int32.max, seed=0, seed2=0
+    )
     seeds = tf.stack([tf.where(seed < 0, lucky, seed), tf.cast(seed < 0, tf.int32)], 1)
     return tf.map_fn(
         lambda pair: tf.random.stateless_uniform([count], pair),

@@ -56,7 +56,9 @@ def test_a_drawn_row_is_the_same_in_any_batch(llama: Decoder) -> None:
 
 def test_a_seed_says_what_is_drawn(llama: Decoder) -> None:
     rows = [ROWS[0]] * 4
+    tf.random.set_seed(1)  # as a training does, in the process of an export
     found, _ = written(llama, rows, temperature=2.0, seed=[3, 3, 4, -1])
+    tf.random.set_seed(1)
     again, _ = written(llama, rows, temperature=2.0, seed=[3, 3, 4, -1])
     assert found[0] == found[1] == again[0] != found[2]
     assert found[3] != again[3]
