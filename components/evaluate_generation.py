@@ -83,7 +83,7 @@ def evaluate_generation(
     if made is not None:
         some = sampled(len(rows), samples, seed)
         asked = [texts["text"][i].as_py() for i in some]
-        found = written(made, asked, some, how=how._replace(seed=max(how.seed, seed)))
+        found = written(made, asked, some, how=how.seeded(seed))
         figures, table = judged(
             figures,
             table,

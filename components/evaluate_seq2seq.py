@@ -82,7 +82,7 @@ def evaluate_seq2seq(
     if made is not None:
         some = sampled(len(rows), samples, seed)
         sources, targets = (pairs[name].take(some).to_pylist() for name in ("text", "target"))
-        texts = made.answers(sources, how._replace(seed=max(how.seed, seed)))
+        texts = made.answers(sources, how.seeded(seed))
         written = Written(some, sources, targets, texts)
         figures, table = judged(
             figures,

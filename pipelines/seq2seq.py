@@ -244,14 +244,13 @@ def seq2seq(run: Runner, config: Config) -> Pushed | Evaluation:
         split_by="text",
     )
     run(validate, examples, test=True)
-    lengths = (model.max_source_length, model.max_target_length)
     parameters = None
     if config.tune:
         tuned = run(
             tune,
             examples,
             task=TargetTokens(),
-            tokenized=PairTokens(*lengths),
+            tokenized=PairTokens(model.max_source_length, model.max_target_length),
             preset=preset,
             dropout=model.dropout,
             settings=config.train,

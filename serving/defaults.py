@@ -44,6 +44,15 @@ class Defaults(NamedTuple):
         """
         return {k: value for k, value in self._asdict().items() if k not in OF_MODEL}
 
+    def seeded(self, seed: int) -> Defaults:
+        """Returns these with a seed, if they have none of their own.
+
+        Example:
+            >>> GREEDY.seeded(7).seed, GREEDY._replace(seed=0).seeded(7).seed
+            (7, 0)
+        """
+        return self if self.seed >= 0 else self._replace(seed=seed)
+
     def rows(self, count: tf.Tensor) -> Wishes:
         """Returns these wishes for so many rows."""
         import tensorflow as tf
