@@ -9,9 +9,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from dataclasses import field
-from typing import Annotated
 
-from annotated_types import Ge
 from pydantic.dataclasses import dataclass
 
 from textmill.artifact import Kept
@@ -19,65 +17,37 @@ from textmill.components.cleaning import Cleaning
 from textmill.components.ingest import ingest
 from textmill.components.keep import keep
 from textmill.components.pretrain import pretrain
-from textmill.components.sources.by_name import open_source
 from textmill.components.sources.documents import Separation
-from textmill.components.sources.source import Source
 from textmill.components.tokenize_documents import tokenize_documents
 from textmill.components.validate import validate
 from textmill.config import STRICT
 from textmill.models.masked_batches import Masking
 from textmill.models.settings import Settings
-from textmill.pipelines.sections import Clean, Model, Share
+from textmill.pipelines.data import Clean, Files, Share
+from textmill.pipelines.sections import Model
 from textmill.run import Runner
 
 
 @dataclass(frozen=True, config=STRICT)
-class Corpus:
-    """`[data]` of a pretraining: where texts come from, and how they are divided.
+class Corpus(Files):
+    """`[data]`: where texts come from, how they are divided; and the keys of `Files`.
 
     Attributes:
         source: A file, a glob, a folder, or `tfds:NAME`; relative to the current folder. `*.txt`
             and `*.txt.gz` are plain text.
         text: Column with the text.
         documents: What parts the documents of plain text: a "blank line", or the end of a "line".
-        where: Column -> value; only rows with these values are taken.
         split: Split -> share of the documents.
         split_column: Column that says train or validation, instead of shares.
-        encoding: Encoding of text files.
-        delimiter: Between columns; None: a comma in .csv, else a tab.
-        quote: Around fields; "": a quote is a character like any other.
-        columns: Names of the columns, for a file without a header line.
-        skip_rows_after_header: Lines to pass over below the header line.
-        data_dir: Folder of prepared TensorFlow Datasets.
         clean: See `Clean`.
     """
 
     source: str
     text: str = "text"
     documents: Separation = "blank line"
-    where: dict[str, str] = field(default_factory=dict)
     split: dict[str, Share] = field(default_factory=lambda: {"train": 0.95, "validation": 0.05})
     split_column: str | None = None
-    encoding: str = "utf-8"
-    delimiter: str | None = None
-    quote: str = '"'
-    columns: tuple[str, ...] = ()
-    skip_rows_after_header: Annotated[int, Ge(0)] = 0
-    data_dir: str | None = None
     clean: Clean = field(default_factory=Clean)
-
-    def open(self) -> Source:
-        """Returns the source, read as this section says."""
-        return open_source(
-            self.source,
-            encoding=self.encoding,
-            delimiter=self.delimiter,
-            quote=self.quote or None,
-            columns=self.columns,
-            skip_rows_after_header=self.skip_rows_after_header,
-            data_dir=self.data_dir,
-            documents=self.documents,
-        )
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -123,7 +93,7 @@ def pretraining(run: Runner, config: Config) -> Kept:
 
     examples = run(
         ingest,
-        data.open(),
+        data.open(data.source, data.documents),
         text=data.text,
         label=None,
         split=data.split,

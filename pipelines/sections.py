@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Interval, Le
+from annotated_types import Ge, Gt, Interval
 from pydantic import StringConstraints
 from pydantic.dataclasses import dataclass
 
 from textmill.artifact import LabelKind
 from textmill.components.candidates import WHOLE, read_candidates
-from textmill.components.cleaning import UNTOUCHED, Cleaning
-from textmill.components.sources.by_name import open_source
 from textmill.components.sources.documents import Separation
-from textmill.components.sources.source import Source
 from textmill.config import STRICT
 from textmill.errors import UserError
 from textmill.models.distillation import Lesson
@@ -26,138 +22,15 @@ from textmill.models.search_code import find_code
 from textmill.models.search_space import read_space
 from textmill.models.settings import Duration, Settings
 from textmill.models.student import check_layers
-from textmill.models.text_metrics import Words
+from textmill.pipelines.data import text_columns
 from textmill.serving.budget import Budget, Latency, Memory
-from textmill.serving.defaults import GREEDY, Defaults, check_defaults
 from textmill.serving.precision import Name
 from textmill.serving.servers import read_release
 
-Share = Annotated[float, Interval(gt=0, lt=1)]
 # Read again by `push`; a typo should not wait until the model is trained.
 Condition = Annotated[
     str, StringConstraints(pattern=r"^\s*(>=|<=|>|<)\s*[-+]?[0-9.]+(e[-+]?\d+)?\s*$")
 ]
-
-
-@dataclass(frozen=True, config=STRICT)
-class Clean:
-    """`[data.clean]`: what happens to a text before anything else, in training and when served.
-
-    Attributes:
-        html: Turn entities into characters and tags into a space.
-        control: Remove control characters.
-        unicode: Normalization form, or "none".
-        whitespace: Turn runs of white space into one space, and strip.
-        lowercase: Lower-case the text.
-    """
-
-    html: bool = True
-    control: bool = True
-    unicode: Literal["NFC", "NFKC", "none"] = "NFC"
-    whitespace: bool = True
-    lowercase: bool = False
-
-
-@dataclass(frozen=True, config=STRICT)
-class Data:
-    """`[data]`: where examples come from and how they are divided.
-
-    Attributes:
-        source: A file, a glob, a folder, or `tfds:NAME`; relative to the current folder.
-        text: Column with the text, or a list of two columns where rows are of two texts.
-        label: Column with the label: a name; a number; or spans, a list of [start, end, name].
-        multi_label: Whether a row may have any number of labels.
-        label_separator: Between them.
-        where: Column -> value; only rows with these values are taken.
-        split: Split -> share of the rows.
-        split_column: Column that says train, validation or test, instead of shares.
-        test_source: A separate source for the test split.
-        conflicts: What to do with a text that has two labels: the "majority" label wins, or
-            "reject" it.
-        encoding: Encoding of text files.
-        delimiter: Between columns; None: a comma in .csv, else a tab.
-        quote: Around fields; "": a quote is a character like any other.
-        columns: Names of the columns, for a file without a header line.
-        skip_rows_after_header: Lines to pass over below the header line.
-        data_dir: Folder of prepared TensorFlow Datasets.
-        clean: See `Clean`.
-    """
-
-    source: str
-    text: str | tuple[str, ...] = "text"
-    label: str = "label"
-    multi_label: bool = False
-    label_separator: Annotated[str, StringConstraints(min_length=1)] = "|"
-    where: dict[str, str] = field(default_factory=dict)
-    split: dict[str, Share] = field(
-        default_factory=lambda: {"train": 0.8, "validation": 0.1, "test": 0.1}
-    )
-    split_column: str | None = None
-    test_source: str | None = None
-    conflicts: Literal["majority", "reject"] = "majority"
-    encoding: str = "utf-8"
-    delimiter: str | None = None
-    quote: str = '"'
-    columns: tuple[str, ...] = ()
-    skip_rows_after_header: Annotated[int, Ge(0)] = 0
-    data_dir: str | None = None
-    clean: Clean = field(default_factory=Clean)
-
-    def texts(self) -> tuple[str, ...]:
-        """Returns the columns with texts: one, or two.
-
-        Raises:
-            UserError: They are none, or more than two.
-        """
-        return _columns("data.text", self.text)
-
-    def cleaning(self, labels: LabelKind) -> Cleaning:
-        """Returns how texts are cleaned; with spans not at all.
-
-        Raises:
-            UserError: Texts with spans are to be cleaned.
-        """
-        if labels != "spans":
-            return Cleaning(**dataclasses.asdict(self.clean))
-        if self.clean != Clean():
-            raise UserError(
-                "[data.clean] would move the spans of a text",
-                expected="nothing in [data.clean]",
-                received=str(self.clean),
-                fix="remove [data.clean]; texts with spans are taken as they are",
-            )
-        return UNTOUCHED
-
-    def open(self, name: str, documents: Separation | None = None) -> Source:
-        """Returns the source that `name` stands for, read as this section says.
-
-        Args:
-            name: As `source`.
-            documents: What parts the documents of plain text; None: text is `<label>.txt`.
-        """
-        return open_source(
-            name,
-            documents=documents,
-            encoding=self.encoding,
-            delimiter=self.delimiter,
-            quote=self.quote or None,
-            columns=self.columns,
-            skip_rows_after_header=self.skip_rows_after_header,
-            data_dir=self.data_dir,
-        )
-
-
-def _columns(key: str, given: str | tuple[str, ...]) -> tuple[str, ...]:
-    """Returns the columns with texts that a key names."""
-    names = (given,) if isinstance(given, str) else given
-    if not 1 <= len(names) <= 2:
-        raise UserError(
-            f"{key} names {len(names)} columns",
-            expected="one column, or a list of two for pairs of texts",
-            received=str(list(names)),
-            fix='write text = "…", or text = ["…", "…"]',
-        )
-    return names
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -281,73 +154,6 @@ class Export:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Generate:
-    """`[generate]`: how a served model decodes where a request says nothing.
-
-    Attributes:
-        temperature: What logits are divided by; 0 takes the likeliest token.
-        top_k: How many of the likeliest tokens may be drawn; 0 for all.
-        top_p: Of the likeliest tokens as few may be drawn as have this share of the probability.
-        repetition_penalty: By what the logits of tokens that were there before are made smaller.
-        min_new_tokens: Before which no text ends.
-        max_new_tokens: With which a text ends; None: 128, or half of what the model reads at a time
-            if that is less; where one text is read and another written, max_target_length.
-        seed: Equal seeds give equal texts; below 0 each request has its own.
-        num_beams: How many beginnings of a text beam search keeps, which takes the likeliest whole
-            text that it finds; 1: a token after the other.
-        length_penalty: Of beam search: the larger, the longer its texts.
-        stop: Strings with which a text ends, beside the tokens of the model.
-    """
-
-    temperature: Annotated[float, Ge(0)] = 0.0
-    top_k: Annotated[int, Ge(0)] = 0
-    top_p: Annotated[float, Gt(0), Le(1)] = 1.0
-    repetition_penalty: Annotated[float, Gt(0)] = 1.0
-    min_new_tokens: Annotated[int, Ge(0)] = 0
-    max_new_tokens: Annotated[int, Ge(1)] | None = None
-    seed: int = -1
-    num_beams: Annotated[int, Ge(1)] = 1
-    length_penalty: float = 1.0
-    stop: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = ()
-
-    def defaults(self, longest: int, *, alone: bool = False) -> Defaults:
-        """Returns the section as `export_generation` takes it.
-
-        Args:
-            longest: Tokens that the model, or its decoder, reads at a time.
-            alone: Whether what is written has all of them, and shares them with no prompt.
-
-        Raises:
-            UserError: More tokens are to come than it reads.
-        """
-        numbers = dataclasses.asdict(self)
-        del numbers["stop"]
-        if self.max_new_tokens is None:
-            shared = min(GREEDY.max_new_tokens, max(1, longest // 2))
-            numbers["max_new_tokens"] = longest - 1 if alone else shared
-        found = Defaults(**numbers)
-        check_defaults(found, longest=longest)
-        return found
-
-
-@dataclass(frozen=True, config=STRICT)
-class Samples:
-    """`[evaluate]`: the texts that a model writes to be compared with those of the test split.
-
-    They are decoded as `[generate]` says.
-
-    Attributes:
-        samples: How many; 0: none.
-        words: How texts are taken apart, by sacrebleu's names: "13a" for languages that space their
-            words, "zh", "ja-mecab" and "ko-mecab" for theirs, "intl" for any script with spaces,
-            "char" for single characters, "none" for texts that are taken apart already.
-    """
-
-    samples: Annotated[int, Ge(0)] = 100
-    words: Words = "13a"
-
-
-@dataclass(frozen=True, config=STRICT)
 class Distill:
     """`[distill]`: a smaller model learns from the trained one, and is served in its place.
 
@@ -381,7 +187,7 @@ class Distill:
         Raises:
             UserError: They are more, or fewer.
         """
-        names = labelled if self.text is None else _columns("distill.text", self.text)
+        names = labelled if self.text is None else text_columns("distill.text", self.text)
         if len(names) != len(labelled):
             raise UserError(
                 f"distill.text names {len(names)} columns, and data.text {len(labelled)}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Ge, Interval
 from pydantic.dataclasses import dataclass
@@ -19,7 +19,7 @@ from textmill.components.best import best
 from textmill.components.cleaning import Cleaning
 from textmill.components.evaluate_seq2seq import evaluate_seq2seq
 from textmill.components.ingest import ingest
-from textmill.components.sources.by_name import open_aligned, open_source
+from textmill.components.sources.by_name import open_aligned
 from textmill.components.sources.source import Source
 from textmill.components.tokenize_seq2seq import tokenize_seq2seq
 from textmill.components.tokenized import PairTokens
@@ -29,34 +29,23 @@ from textmill.components.validate import validate
 from textmill.config import STRICT
 from textmill.errors import UserError
 from textmill.models.pair_learner import TargetTokens
-from textmill.models.preset import Preset, Scratch
 from textmill.models.settings import Settings
-from textmill.pipelines import sections
-from textmill.pipelines.sections import (
-    Check,
-    Condition,
-    Export,
-    Generate,
-    Push,
-    Samples,
-    Share,
-    Tune,
-    start,
-)
-from textmill.pipelines.writing import written
+from textmill.pipelines.data import Clean, Files, Share
+from textmill.pipelines.sections import Check, Condition, Export, Push, Tune
+from textmill.pipelines.writing import Beginning, Generate, Samples, written
 from textmill.run import Runner
 
 
 @dataclass(frozen=True, config=STRICT)
-class Clean(sections.Clean):
+class PairClean(Clean):
     """`[data.clean]`: as for labels, but that markup stays where nothing is said."""
 
     html: bool = False
 
 
 @dataclass(frozen=True, config=STRICT)
-class Pairs:
-    """`[data]`: pairs of texts: two columns of a table, or two aligned files.
+class Pairs(Files):
+    """`[data]`: two columns of a table, or two aligned files; and the keys of `Files`.
 
     Attributes:
         source: A file, a glob, a folder, or `tfds:NAME`; relative to the current folder. With
@@ -65,40 +54,26 @@ class Pairs:
             there are no columns.
         text: Column with what is read.
         target: Column with what is to be written.
-        where: Column -> value; only rows with these values are taken.
         split: Split -> share of the pairs; those with equal texts stay together.
         split_column: Column that says train, validation or test, instead of shares.
         test_source: A separate source for the test split.
         test_target_source: What belongs to it, where the source has a `target_source`.
-        encoding: Encoding of text files.
-        delimiter: Between columns; None: a comma in .csv, else a tab.
-        quote: Around fields; "": a quote is a character like any other.
-        columns: Names of the columns, for a file without a header line.
-        skip_rows_after_header: Lines to pass over below the header line.
-        data_dir: Folder of prepared TensorFlow Datasets.
-        clean: See `Clean`.
+        clean: See `PairClean`.
     """
 
     source: str
     target_source: str | None = None
     text: str = "text"
     target: str = "target"
-    where: dict[str, str] = field(default_factory=dict)
     split: dict[str, Share] = field(
         default_factory=lambda: {"train": 0.9, "validation": 0.05, "test": 0.05}
     )
     split_column: str | None = None
     test_source: str | None = None
     test_target_source: str | None = None
-    encoding: str = "utf-8"
-    delimiter: str | None = None
-    quote: str = '"'
-    columns: tuple[str, ...] = ()
-    skip_rows_after_header: Annotated[int, Ge(0)] = 0
-    data_dir: str | None = None
-    clean: Clean = field(default_factory=Clean)
+    clean: PairClean = field(default_factory=PairClean)
 
-    def open(self, name: str, target_name: str | None) -> Source:
+    def pairs(self, name: str, target_name: str | None) -> Source:
         """Returns the source that a name, or two, stand for, read as this section says.
 
         Raises:
@@ -114,21 +89,13 @@ class Pairs:
             )
         if target_name:
             return open_aligned(name, target_name, encoding=self.encoding)
-        return open_source(
-            name,
-            encoding=self.encoding,
-            delimiter=self.delimiter,
-            quote=self.quote or None,
-            columns=self.columns,
-            skip_rows_after_header=self.skip_rows_after_header,
-            data_dir=self.data_dir,
-        )
+        return self.open(name)
 
     def test(self) -> Source | None:
         """Returns the source of the test split, None where it has none of its own."""
         if self.test_source is None:
             return None
-        return self.open(self.test_source, self.test_target_source)
+        return self.pairs(self.test_source, self.test_target_source)
 
     def names(self) -> tuple[str, str]:
         """Returns the columns with the text and the target."""
@@ -140,7 +107,7 @@ class Pairs:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Translator:
+class Translator(Beginning):
     """`[model]`: what is trained. Exactly one of `preset` and `scratch` is given.
 
     Attributes:
@@ -154,23 +121,9 @@ class Translator:
         dropout: Share of activations that training drops.
     """
 
-    preset: str | None = None
-    scratch: Literal["tiny", "mini", "small", "base"] | None = None
-    vocabulary_size: Annotated[int, Ge(300)] = 8192
     max_source_length: Annotated[int, Ge(4)] = 128
     max_target_length: Annotated[int, Ge(4)] = 128
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1
-
-    def start(self) -> Preset | Scratch:
-        """Returns where the first weights come from.
-
-        Raises:
-            UserError: Not exactly one of `preset` and `scratch` is given.
-        """
-        new = self.scratch and Scratch(
-            self.scratch, self.vocabulary_size, lowercase=False, tokenizer="bpe"
-        )
-        return start(self.preset, new or None)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -232,7 +185,7 @@ def seq2seq(run: Runner, config: Config) -> Pushed | Evaluation:
     text, target = data.names()
     examples = run(
         ingest,
-        data.open(data.source, data.target_source),
+        data.pairs(data.source, data.target_source),
         text=text,
         pair=target,
         label=None,

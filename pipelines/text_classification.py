@@ -32,11 +32,11 @@ from textmill.models import text_classification as one_label
 from textmill.models.metrics import Metric
 from textmill.models.settings import Settings
 from textmill.models.task import Task
+from textmill.pipelines.data import Data
 from textmill.pipelines.optimized import optimized
 from textmill.pipelines.sections import (
     Check,
     Condition,
-    Data,
     Distill,
     Export,
     Model,

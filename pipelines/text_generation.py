@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Ge, Interval
 from pydantic.dataclasses import dataclass
@@ -19,7 +19,6 @@ from textmill.components.best import best
 from textmill.components.cleaning import UNTOUCHED, Cleaning
 from textmill.components.evaluate_generation import evaluate_generation
 from textmill.components.ingest import ingest
-from textmill.components.sources.by_name import open_source
 from textmill.components.sources.conversations import Conversations
 from textmill.components.sources.documents import Separation
 from textmill.components.sources.source import Source
@@ -32,26 +31,15 @@ from textmill.config import STRICT
 from textmill.errors import UserError
 from textmill.models.causal_learner import NextToken
 from textmill.models.decoder_serving_weights import check_served
-from textmill.models.preset import Preset, Scratch
 from textmill.models.settings import Settings
-from textmill.pipelines import sections
-from textmill.pipelines.sections import (
-    Check,
-    Condition,
-    Export,
-    Generate,
-    Push,
-    Samples,
-    Share,
-    Tune,
-    start,
-)
-from textmill.pipelines.writing import written
+from textmill.pipelines.data import Clean, Files, Share
+from textmill.pipelines.sections import Check, Condition, Export, Push, Tune
+from textmill.pipelines.writing import Beginning, Generate, Samples, written
 from textmill.run import Runner
 
 
 @dataclass(frozen=True, config=STRICT)
-class Clean(sections.Clean):
+class TextClean(Clean):
     """`[data.clean]`: as for labels, but that markup and line breaks stay where nothing is said."""
 
     html: bool = False
@@ -59,8 +47,8 @@ class Clean(sections.Clean):
 
 
 @dataclass(frozen=True, config=STRICT)
-class Texts:
-    """`[data]`: what the model learns to write: documents, or responses.
+class Texts(Files):
+    """`[data]`: what the model learns to write: documents, or responses; and the keys of `Files`.
 
     Attributes:
         source: A file, a glob, a folder, or `tfds:NAME`; relative to the current folder. `*.txt`
@@ -71,17 +59,10 @@ class Texts:
         messages: Column with whole conversations, instead of these: a list of {"role": …,
             "content": …} with the roles system, user and assistant.
         documents: What parts the documents of plain text: a "blank line", or the end of a "line".
-        where: Column -> value; only rows with these values are taken.
         split: Split -> share of the documents.
         split_column: Column that says train, validation or test, instead of shares.
         test_source: A separate source for the test split.
-        encoding: Encoding of text files.
-        delimiter: Between columns; None: a comma in .csv, else a tab.
-        quote: Around fields; "": a quote is a character like any other.
-        columns: Names of the columns, for a file without a header line.
-        skip_rows_after_header: Lines to pass over below the header line.
-        data_dir: Folder of prepared TensorFlow Datasets.
-        clean: See `Clean`; documents alone are cleaned.
+        clean: See `TextClean`; documents alone are cleaned.
     """
 
     source: str
@@ -90,42 +71,26 @@ class Texts:
     response: str | None = None
     messages: str | None = None
     documents: Separation = "blank line"
-    where: dict[str, str] = field(default_factory=dict)
     split: dict[str, Share] = field(
         default_factory=lambda: {"train": 0.9, "validation": 0.05, "test": 0.05}
     )
     split_column: str | None = None
     test_source: str | None = None
-    encoding: str = "utf-8"
-    delimiter: str | None = None
-    quote: str = '"'
-    columns: tuple[str, ...] = ()
-    skip_rows_after_header: Annotated[int, Ge(0)] = 0
-    data_dir: str | None = None
-    clean: Clean = field(default_factory=Clean)
+    clean: TextClean = field(default_factory=TextClean)
 
     @property
     def conversations(self) -> bool:
         """Whether rows are conversations."""
         return bool(self.messages or self.prompt or self.response)
 
-    def open(self, name: str) -> Source:
+    def texts(self, name: str) -> Source:
         """Returns the source that `name` stands for, read as this section says.
 
         Raises:
             UserError: The columns of conversations are not those of one way to have them; or their
                 columns decide what only those of documents can.
         """
-        found = open_source(
-            name,
-            encoding=self.encoding,
-            delimiter=self.delimiter,
-            quote=self.quote or None,
-            columns=self.columns,
-            skip_rows_after_header=self.skip_rows_after_header,
-            data_dir=self.data_dir,
-            documents=self.documents,
-        )
+        found = self.open(name, self.documents)
         if not self.conversations:
             return found
         pair = bool(self.prompt and self.response)
@@ -140,7 +105,7 @@ class Texts:
         for key, given in (
             ("where", self.where),
             ("split_column", self.split_column),
-            ("clean", self.clean != Clean()),
+            ("clean", self.clean != TextClean()),
         ):
             if given:
                 raise UserError(
@@ -159,7 +124,7 @@ class Texts:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Writer:
+class Writer(Beginning):
     """`[model]`: what is trained. Exactly one of `preset` and `scratch` is given.
 
     Attributes:
@@ -171,22 +136,8 @@ class Writer:
         dropout: Share of activations that training drops.
     """
 
-    preset: str | None = None
-    scratch: Literal["tiny", "mini", "small", "base"] | None = None
-    vocabulary_size: Annotated[int, Ge(300)] = 8192
     max_length: Annotated[int, Ge(2)] = 512
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0
-
-    def start(self) -> Preset | Scratch:
-        """Returns where the first weights come from.
-
-        Raises:
-            UserError: Not exactly one of `preset` and `scratch` is given.
-        """
-        new = self.scratch and Scratch(
-            self.scratch, self.vocabulary_size, lowercase=False, tokenizer="bpe"
-        )
-        return start(self.preset, new or None)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -237,12 +188,12 @@ def text_generation(run: Runner, config: Config) -> Pushed | Evaluation:
         check_served(preset)
     examples = run(
         ingest,
-        data.open(data.source),
+        data.texts(data.source),
         text="text" if data.conversations else data.text,
         label=None,
         split=data.split,
         split_column=data.split_column,
-        test_source=data.open(data.test_source) if data.test_source else None,
+        test_source=data.texts(data.test_source) if data.test_source else None,
         where=data.where,
         cleaning=data.cleaning(),
     )

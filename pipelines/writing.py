@@ -1,16 +1,117 @@
-"""What pipelines share whose models write: from a trained and measured model to a pushed one."""
+"""What pipelines share whose models write: sections, and the steps behind the evaluation."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import dataclasses
+from typing import Annotated, Any, Literal, Protocol
+
+from annotated_types import Ge, Gt, Le
+from pydantic import StringConstraints
+from pydantic.dataclasses import dataclass
 
 from textmill.artifact import Evaluation, Examples, Model, Pushed
 from textmill.components.check import check
 from textmill.components.export_generation import export_generation
 from textmill.components.push import push
-from textmill.pipelines.sections import Export, Generate, Push
+from textmill.config import STRICT
+from textmill.models.preset import Preset, Scratch
+from textmill.models.text_metrics import Words
+from textmill.pipelines.sections import Export, Push, start
 from textmill.run import Runner
-from textmill.serving.defaults import Defaults
+from textmill.serving.defaults import GREEDY, Defaults, check_defaults
+
+
+@dataclass(frozen=True, config=STRICT)
+class Beginning:
+    """The keys of `[model]` where one writes: exactly one of `preset` and `scratch` is given.
+
+    Attributes:
+        preset: Weights to begin with.
+        scratch: Size of a new model; its tokenizer is trained on the data.
+        vocabulary_size: Entries of the new tokenizer; only with `scratch`.
+    """
+
+    preset: str | None = None
+    scratch: Literal["tiny", "mini", "small", "base"] | None = None
+    vocabulary_size: Annotated[int, Ge(300)] = 8192
+
+    def start(self) -> Preset | Scratch:
+        """Returns where the first weights come from.
+
+        Raises:
+            UserError: Not exactly one of `preset` and `scratch` is given.
+        """
+        new = self.scratch and Scratch(
+            self.scratch, self.vocabulary_size, lowercase=False, tokenizer="bpe"
+        )
+        return start(self.preset, new or None)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Samples:
+    """`[evaluate]`: the texts that a model writes to be compared with those of the test split.
+
+    They are decoded as `[generate]` says.
+
+    Attributes:
+        samples: How many; 0: none.
+        words: How texts are taken apart, by sacrebleu's names: "13a" for languages that space their
+            words, "zh", "ja-mecab" and "ko-mecab" for theirs, "intl" for any script with spaces,
+            "char" for single characters, "none" for texts that are taken apart already.
+    """
+
+    samples: Annotated[int, Ge(0)] = 100
+    words: Words = "13a"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Generate:
+    """`[generate]`: how a served model decodes where a request says nothing.
+
+    Attributes:
+        temperature: What logits are divided by; 0 takes the likeliest token.
+        top_k: How many of the likeliest tokens may be drawn; 0 for all.
+        top_p: Of the likeliest tokens as few may be drawn as have this share of the probability.
+        repetition_penalty: By what the logits of tokens that were there before are made smaller.
+        min_new_tokens: Before which no text ends.
+        max_new_tokens: With which a text ends; None: 128, or half of what the model reads at a time
+            if that is less; where one text is read and another written, max_target_length.
+        seed: Equal seeds give equal texts; below 0 each request has its own.
+        num_beams: How many beginnings of a text beam search keeps, which takes the likeliest whole
+            text that it finds; 1: a token after the other.
+        length_penalty: Of beam search: the larger, the longer its texts.
+        stop: Strings with which a text ends, beside the tokens of the model.
+    """
+
+    temperature: Annotated[float, Ge(0)] = 0.0
+    top_k: Annotated[int, Ge(0)] = 0
+    top_p: Annotated[float, Gt(0), Le(1)] = 1.0
+    repetition_penalty: Annotated[float, Gt(0)] = 1.0
+    min_new_tokens: Annotated[int, Ge(0)] = 0
+    max_new_tokens: Annotated[int, Ge(1)] | None = None
+    seed: int = -1
+    num_beams: Annotated[int, Ge(1)] = 1
+    length_penalty: float = 1.0
+    stop: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = ()
+
+    def defaults(self, longest: int, *, alone: bool = False) -> Defaults:
+        """Returns the section as `export_generation` takes it.
+
+        Args:
+            longest: Tokens that the model, or its decoder, reads at a time.
+            alone: Whether what is written has all of them, and shares them with no prompt.
+
+        Raises:
+            UserError: More tokens are to come than it reads.
+        """
+        numbers = dataclasses.asdict(self)
+        del numbers["stop"]
+        if self.max_new_tokens is None:
+            shared = min(GREEDY.max_new_tokens, max(1, longest // 2))
+            numbers["max_new_tokens"] = longest - 1 if alone else shared
+        found = Defaults(**numbers)
+        check_defaults(found, longest=longest)
+        return found
 
 
 class Serves(Protocol):

@@ -25,7 +25,7 @@ from textmill.components.validate import validate
 from textmill.config import build
 from textmill.errors import UserError
 from textmill.models.labels import encode_labels, label_names, names_in
-from textmill.pipelines.sections import Data
+from textmill.pipelines.data import Data
 from textmill.pipelines.text_regression import Config, text_regression
 from textmill.run import Run
 

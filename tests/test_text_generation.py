@@ -273,7 +273,7 @@ def test_bad_input(kind: str, examples: Examples, tmp_path: Path) -> None:
 
 
 def test_config(tmp_path: Path) -> None:
-    from textmill.pipelines.text_generation import Clean, Texts
+    from textmill.pipelines.text_generation import TextClean, Texts
 
     file = tmp_path / "pairs.csv"
     file.write_text("prompt,response\nHi,Hello\n")
@@ -281,10 +281,10 @@ def test_config(tmp_path: Path) -> None:
         ({"prompt": "prompt"}, "prompt and response, or messages"),
         ({"prompt": "a", "response": "b", "messages": "c"}, "prompt and response, or messages"),
         ({"messages": "c", "split_column": "split"}, "data.split_column is for documents"),
-        ({"messages": "c", "clean": Clean(lowercase=True)}, "data.clean is for documents"),
+        ({"messages": "c", "clean": TextClean(lowercase=True)}, "data.clean is for documents"),
     ):
         with pytest.raises(UserError, match=match):
-            Texts(source=str(file), **given).open(str(file))  # type: ignore[arg-type]
+            Texts(source=str(file), **given).texts(str(file))  # type: ignore[arg-type]
 
 
 SCRIPT = """

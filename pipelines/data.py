@@ -1,0 +1,151 @@
+"""The section `[data]`: where examples come from, how they are read, divided and cleaned."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Interval
+from pydantic import StringConstraints
+from pydantic.dataclasses import dataclass
+
+from textmill.artifact import LabelKind
+from textmill.components.cleaning import UNTOUCHED, Cleaning
+from textmill.components.sources.by_name import open_source
+from textmill.components.sources.documents import Separation
+from textmill.components.sources.source import Source
+from textmill.config import STRICT
+from textmill.errors import UserError
+
+Share = Annotated[float, Interval(gt=0, lt=1)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Clean:
+    """`[data.clean]`: what happens to a text before anything else, in training and when served.
+
+    Attributes:
+        html: Turn entities into characters and tags into a space.
+        control: Remove control characters.
+        unicode: Normalization form, or "none".
+        whitespace: Turn runs of white space into one space, and strip.
+        lowercase: Lower-case the text.
+    """
+
+    html: bool = True
+    control: bool = True
+    unicode: Literal["NFC", "NFKC", "none"] = "NFC"
+    whitespace: bool = True
+    lowercase: bool = False
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class Files:
+    """The keys of `[data]` in every pipeline: how files are read, and which of their rows taken.
+
+    Attributes:
+        where: Column -> value; only rows with these values are taken.
+        encoding: Encoding of text files.
+        delimiter: Between columns; None: a comma in .csv, else a tab.
+        quote: Around fields; "": a quote is a character like any other.
+        columns: Names of the columns, for a file without a header line.
+        skip_rows_after_header: Lines to pass over below the header line.
+        data_dir: Folder of prepared TensorFlow Datasets.
+    """
+
+    where: dict[str, str] = field(default_factory=dict)
+    encoding: str = "utf-8"
+    delimiter: str | None = None
+    quote: str = '"'
+    columns: tuple[str, ...] = ()
+    skip_rows_after_header: Annotated[int, Ge(0)] = 0
+    data_dir: str | None = None
+
+    def open(self, name: str, documents: Separation | None = None) -> Source:
+        """Returns the source that `name` stands for, read as this section says.
+
+        Args:
+            name: A file, a glob, a folder, or `tfds:NAME`.
+            documents: What parts the documents of plain text; None: text is `<label>.txt`.
+        """
+        return open_source(
+            name,
+            documents=documents,
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+            quote=self.quote or None,
+            columns=self.columns,
+            skip_rows_after_header=self.skip_rows_after_header,
+            data_dir=self.data_dir,
+        )
+
+
+@dataclass(frozen=True, config=STRICT)
+class Data(Files):
+    """`[data]`: where examples come from and how they are divided; and the keys of `Files`.
+
+    Attributes:
+        source: A file, a glob, a folder, or `tfds:NAME`; relative to the current folder.
+        text: Column with the text, or a list of two columns where rows are of two texts.
+        label: Column with the label: a name; a number; or spans, a list of [start, end, name].
+        multi_label: Whether a row may have any number of labels.
+        label_separator: Between them.
+        split: Split -> share of the rows.
+        split_column: Column that says train, validation or test, instead of shares.
+        test_source: A separate source for the test split.
+        conflicts: What to do with a text that has two labels: the "majority" label wins, or
+            "reject" it.
+        clean: See `Clean`.
+    """
+
+    source: str
+    text: str | tuple[str, ...] = "text"
+    label: str = "label"
+    multi_label: bool = False
+    label_separator: Annotated[str, StringConstraints(min_length=1)] = "|"
+    split: dict[str, Share] = field(
+        default_factory=lambda: {"train": 0.8, "validation": 0.1, "test": 0.1}
+    )
+    split_column: str | None = None
+    test_source: str | None = None
+    conflicts: Literal["majority", "reject"] = "majority"
+    clean: Clean = field(default_factory=Clean)
+
+    def texts(self) -> tuple[str, ...]:
+        """Returns the columns with texts: one, or two.
+
+        Raises:
+            UserError: They are none, or more than two.
+        """
+        return text_columns("data.text", self.text)
+
+    def cleaning(self, labels: LabelKind) -> Cleaning:
+        """Returns how texts are cleaned; with spans not at all.
+
+        Raises:
+            UserError: Texts with spans are to be cleaned.
+        """
+        if labels != "spans":
+            return Cleaning(**dataclasses.asdict(self.clean))
+        if self.clean != Clean():
+            raise UserError(
+                "[data.clean] would move the spans of a text",
+                expected="nothing in [data.clean]",
+                received=str(self.clean),
+                fix="remove [data.clean]; texts with spans are taken as they are",
+            )
+        return UNTOUCHED
+
+
+def text_columns(key: str, given: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the columns with texts that a key names."""
+    names = (given,) if isinstance(given, str) else given
+    if not 1 <= len(names) <= 2:
+        raise UserError(
+            f"{key} names {len(names)} columns",
+            expected="one column, or a list of two for pairs of texts",
+            received=str(list(names)),
+            fix='write text = "…", or text = ["…", "…"]',
+        )
+    return names
