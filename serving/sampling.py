@@ -51,12 +51,16 @@ def draws(seed: tf.Tensor, count: int) -> tf.Tensor:
     """
     import tensorflow as tf
 
-    # The operation itself: a seed that a training set would else go into the graph, and every
-    # server that loads it would draw the same.
-    lucky = tf.raw_ops.RandomUniformInt(
-        shape=tf.shape(seed), minval=0, maxval=tf.int32.max, seed=0, seed2=0
-    )
-    seeds = tf.stack([tf.where(seed < 0, lucky, seed), tf.cast(seed < 0, tf.int32)], 1)
+    # The clock is what no seed of a training can fix: else every server that loads a graph which
+    # was made in the training's process would draw the same. Rows of a request differ by number.
+    # It is read where a row asks for it alone: after a deterministic training TensorFlow refuses.
+    def clock() -> tf.Tensor:
+        return tf.cast(tf.math.floormod(tf.timestamp() * 1e6, tf.int32.max), tf.int32)
+
+    now = tf.cond(tf.reduce_any(seed < 0), clock, lambda: 0)
+    lucky = tf.stack([tf.fill([tf.size(seed)], now), 1 + tf.range(tf.size(seed))], 1)
+    chosen = tf.stack([seed, tf.zeros_like(seed)], 1)
+    seeds = tf.where(seed[:, None] < 0, lucky, chosen)
     return tf.map_fn(
         lambda pair: tf.random.stateless_uniform([count], pair),
         seeds,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,16 @@ def generating(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from generating_models import make
 
     return make(tmp_path_factory.mktemp("generating"))
+
+
+@pytest.fixture(autouse=True)
+def _determinism_ends_with_its_test() -> Iterator[None]:
+    """A deterministic training binds its process; TensorFlow has no public way back."""
+    yield
+    if "tensorflow" in sys.modules:
+        from tensorflow.python.util import _pywrap_determinism
+
+        _pywrap_determinism.enable(False)
 
 
 @pytest.fixture
