@@ -37,7 +37,10 @@ class Likelihoods(NamedTuple):
 
 
 def likelihoods(model: keras.Model, documents: Rows, max_length: int) -> Likelihoods:
-    """Returns the likelihood of documents; one that is longer is read in pieces, each for itself.
+    """Returns the likelihood of documents.
+
+    One that is longer than the model reads is read in pieces that overlap by half: each token is
+    guessed once, with half a piece or more before it where the document has that.
 
     Args:
         model: What `causal_lm.build` returned.
@@ -46,12 +49,15 @@ def likelihoods(model: keras.Model, documents: Rows, max_length: int) -> Likelih
 
     Returns:
         Likelihoods with sizes of 0.
+
+    Source: https://huggingface.co/docs/transformers/perplexity
     """
     import tensorflow as tf
 
     place = pack if model.packs else alone
     lengths = np.maximum(documents.lengths - 1, 0)
-    packing = place(lengths, max_length, seed=FIXED, epoch=FIXED)
+    overlap = max_length // 2
+    packing = place(lengths, max_length, seed=FIXED, epoch=FIXED, overlap=overlap)
     size = max(1, TOKENS // max_length)
     batches = [np.arange(i, min(i + size, len(packing))) for i in range(0, len(packing), size)]
     data = causal_dataset(partial(causal_rows, documents, packing), batches, share=1.0)
@@ -61,8 +67,8 @@ def likelihoods(model: keras.Model, documents: Rows, max_length: int) -> Likelih
         losses, targets = score(inputs).numpy(), inputs["target"].numpy()
         for row, (first, end) in enumerate(packing.rows[batch]):
             at = 0
-            for document, _, length in packing.pieces[first:end].tolist():
-                part = (row, slice(at, at + length))
+            for document, start, length in packing.pieces[first:end].tolist():
+                part = (row, slice(at + (overlap if start else 0), at + length))
                 nats[document] += losses[part].sum(dtype=np.float64)
                 tokens[document] += (targets[part] >= 0).sum()
                 at += length

@@ -69,16 +69,17 @@ class PackedLearner(LanguageLearner):
                 fix="give more text",
             )
 
-    def _packed_as(self, documents: Rows, seed: int, epoch: int) -> Packing:
+    def _packed_as(
+        self, documents: Rows, seed: int, epoch: int, *, shifted: bool = False
+    ) -> Packing:
+        place = pack if self._shared else alone
         lengths = np.maximum(documents.lengths - self._unread, 0)
-        if not self._shared:
-            return alone(lengths, self.width, seed=seed, epoch=epoch)
-        return pack(lengths, self.width, seed=seed, epoch=epoch)
+        return place(lengths, self.width, seed=seed, epoch=epoch, shifted=shifted)
 
     def packing(self, epoch: int) -> Packing:
         """Returns where every token of an epoch goes."""
         if self._packed[0] != epoch:
-            made = self._packed_as(self.documents, self.settings.seed, epoch)
+            made = self._packed_as(self.documents, self.settings.seed, epoch, shifted=True)
             self._packed = (epoch, made)
         return self._packed[1]
 

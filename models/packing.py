@@ -45,7 +45,16 @@ class Packing:
         return 1 - int(self.pieces[:, 2].sum()) / held if held else 0.0
 
 
-def pack(lengths: Places, length: int, *, seed: int, epoch: int, window: int = WINDOW) -> Packing:
+def pack(
+    lengths: Places,
+    length: int,
+    *,
+    seed: int,
+    epoch: int,
+    shifted: bool = False,
+    overlap: int = 0,
+    window: int = WINDOW,
+) -> Packing:
     """Packs documents into rows, which come in an order that only the arguments decide.
 
     A document that is longer than a row is cut into rows and a rest. Within each window of shuffled
@@ -57,6 +66,9 @@ def pack(lengths: Places, length: int, *, seed: int, epoch: int, window: int = W
         length: Tokens a row.
         seed: The run's seed.
         epoch: From 0; each has a packing of its own.
+        shifted: Whether the rest of a document lies anywhere among its pieces, not behind them: so
+            it is cut elsewhere in each epoch.
+        overlap: Tokens at the end of a piece with which the next of its document begins.
         window: Documents that are packed with each other.
 
     Example:
@@ -70,10 +82,11 @@ def pack(lengths: Places, length: int, *, seed: int, epoch: int, window: int = W
     https://arxiv.org/abs/2404.10830.
     """
     random = np.random.default_rng([seed, epoch])
+    cuts = random if shifted else None
     order = random.permutation(len(lengths))
     pieces, counts = [np.zeros((0, 3), np.int64)], [np.zeros(0, np.int64)]
     for start in range(0, len(order), window):
-        cut = _cut(order[start : start + window], lengths, length)
+        cut = _cut(order[start : start + window], lengths, length, overlap, cuts)
         cut = cut[np.argsort(-cut[:, 2], kind="stable")]
         row = np.array(_best_fit(cut[:, 2].tolist(), length), np.int64)
         pieces.append(cut[np.argsort(row, kind="stable")])
@@ -84,7 +97,15 @@ def pack(lengths: Places, length: int, *, seed: int, epoch: int, window: int = W
     return Packing(length, np.concatenate(pieces), random.permutation(rows))
 
 
-def alone(lengths: Places, length: int, *, seed: int, epoch: int) -> Packing:
+def alone(
+    lengths: Places,
+    length: int,
+    *,
+    seed: int,
+    epoch: int,
+    shifted: bool = False,
+    overlap: int = 0,
+) -> Packing:
     """Gives each piece of a document a row of its own, for models that must not see two.
 
     Args:
@@ -92,6 +113,8 @@ def alone(lengths: Places, length: int, *, seed: int, epoch: int) -> Packing:
         length: Tokens a row.
         seed: The run's seed.
         epoch: From 0; each has an order of its own.
+        shifted: As of `pack`.
+        overlap: As of `pack`.
 
     Example:
         >>> packing = alone(np.array([5, 2]), 4, seed=0, epoch=0)
@@ -99,7 +122,7 @@ def alone(lengths: Places, length: int, *, seed: int, epoch: int) -> Packing:
         (3, [[0, 0, 4], [0, 4, 1], [1, 0, 2]])
     """
     random = np.random.default_rng([seed, epoch])
-    pieces = _cut(np.arange(len(lengths)), lengths, length)
+    pieces = _cut(np.arange(len(lengths)), lengths, length, overlap, random if shifted else None)
     places = np.arange(len(pieces))
     return Packing(length, pieces, random.permutation(np.stack([places, places + 1], 1)))
 
@@ -161,13 +184,22 @@ def dataset(rows: Rows, packing: Packing, batch_size: int, *, skip: int = 0) -> 
     return firsts.map(tensors, num_parallel_calls=2, deterministic=True).prefetch(8)
 
 
-def _cut(documents: Places, lengths: Places, length: int) -> Places:
-    """Returns the pieces of some documents, int64 [pieces, 3]."""
-    sizes = lengths[documents]
-    counts = -(-sizes // length)
-    first = _counted(counts) * length
-    left = np.repeat(sizes, counts) - first
-    return np.stack([np.repeat(documents, counts), first, np.minimum(left, length)], 1)
+def _cut(
+    documents: Places,
+    lengths: Places,
+    length: int,
+    overlap: int,
+    random: np.random.Generator | None,
+) -> Places:
+    """Returns pieces of documents, int64 [pieces, 3]; the short one is any, or the last."""
+    sizes, step = lengths[documents], length - overlap
+    counts = np.where(sizes > 0, 1 - (-np.maximum(sizes - length, 0) // step), 0)
+    missing = np.repeat(counts * step + overlap - sizes, counts)
+    short = counts - 1 if random is None else random.integers(0, np.maximum(counts, 1))
+    short, number = np.repeat(short, counts), _counted(counts)
+    first = number * step - np.where(number > short, missing, 0)
+    size = length - np.where(number == short, missing, 0)
+    return np.stack([np.repeat(documents, counts), first, size], 1)
 
 
 def _best_fit(sizes: list[int], length: int) -> list[int]:

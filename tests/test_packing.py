@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from textmill.models.batches import padding, shuffled
-from textmill.models.packing import dataset, filled, pack
+from textmill.models.packing import alone, dataset, filled, pack
 from textmill.models.rows import Rows
 
 LENGTHS = st.lists(st.integers(0, 40), min_size=1, max_size=60)
@@ -31,7 +33,7 @@ def test_every_token_comes_once_in_documents_that_stay_whole(
     lengths: list[int], length: int, window: int, seed: int, size: int
 ) -> None:
     rows = documents(lengths)
-    packing = pack(rows.lengths, length, seed=seed, epoch=1, window=window)
+    packing = pack(rows.lengths, length, seed=seed, epoch=1, shifted=True, window=window)
     seen: list[list[int]] = []
     for start in range(0, len(packing), size):
         found = filled(rows, packing, np.arange(start, min(start + size, len(packing))))
@@ -46,13 +48,44 @@ def test_every_token_comes_once_in_documents_that_stay_whole(
                 assert position[document == number].tolist() == list(range(len(piece)))
                 assert (np.diff(np.flatnonzero(document == number)) == 1).all()
                 seen.append(piece.tolist())
-    # Only a document that has no room is cut: into rows and a rest.
-    expected = []
+    # Only a document that has no room is cut: into rows and a rest, which may lie between them.
+    pieces = iter(sorted(seen))
     for i, j in zip(rows.starts[:-1], rows.starts[1:], strict=True):
-        ids = list(range(i + 1, j + 1))
-        expected += [ids[k : k + length] for k in range(0, len(ids), length)]
-    assert sorted(seen) == sorted(expected)
+        left, cut = list(range(i + 1, j + 1)), []
+        while left:
+            cut.append(len(piece := next(pieces)))
+            assert piece == left[: len(piece)]
+            left = left[len(piece) :]
+        assert sorted(cut)[1:] == [length] * (len(cut) - 1)
+    assert not list(pieces)
     assert sum(lengths) == pytest.approx((1 - packing.padding) * len(packing) * length)
+
+
+@given(
+    lengths=LENGTHS, length=st.integers(2, 20), share=st.floats(0, 0.99), epoch=st.integers(0, 9)
+)
+def test_pieces_overlap(lengths: list[int], length: int, share: float, epoch: int) -> None:
+    overlap = int(length * share)
+    for place, shifted in itertools.product((pack, alone), (False, True)):
+        how = {"shifted": shifted, "overlap": overlap}
+        packing = place(np.array(lengths), length, seed=0, epoch=epoch, **how)
+        assert max(packing.pieces[:, 2], default=0) <= length
+        for document, size in enumerate(lengths):
+            of = sorted(packing.pieces[packing.pieces[:, 0] == document, 1:].tolist())
+            ends = [first + count for first, count in of]
+            assert [first for first, _ in of] == (
+                [0] + [e - overlap for e in ends[:-1]] if of else []
+            )
+            assert ends[-1:] == [size][: size > 0]
+            assert all(count > overlap for _, count in of[:-1])
+
+
+def test_a_document_is_cut_elsewhere_in_each_epoch() -> None:
+    cuts = {
+        pack(np.array([23]), 10, seed=0, epoch=e, shifted=True).pieces[:, 1].max()
+        for e in range(20)
+    }
+    assert cuts == {13, 20}
 
 
 def fills_of(packing) -> list[int]:  # type: ignore[no-untyped-def]
