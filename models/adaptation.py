@@ -64,8 +64,7 @@ def step_sizes(model: keras.Model, decay: float) -> dict[str, float]:
     Source: https://arxiv.org/abs/1801.06146, section 3.2 (discriminative fine-tuning).
     """
     backbone: Any = model.backbone
-    kinds = ("transformer_layers", "encoder_transformer_layers", "decoder_transformer_layers")
-    layers = [layer for kind in kinds for layer in getattr(backbone, kind, [])]
+    layers = transformer_layers(backbone)
     found: dict[str, float] = {}
     for depth, layer in enumerate(reversed(layers), 1):
         found |= {v.path: decay**depth for v in layer.trainable_variables}
@@ -75,6 +74,14 @@ def step_sizes(model: keras.Model, decay: float) -> dict[str, float]:
             for variable in layer.trainable_variables:
                 found.setdefault(variable.path, below)
     return found
+
+
+def transformer_layers(backbone: keras.Model) -> list[keras.layers.Layer]:
+    """Returns the layers of a backbone, the lowest first; of a pair the encoder's first."""
+    kinds = ("transformer_layers", "encoder_transformer_layers", "decoder_transformer_layers")
+    found = [layer for kind in kinds for layer in getattr(backbone, kind, [])]
+    # ALBERT has lists of layers that share their weights.
+    return [each for layer in found for each in (layer if isinstance(layer, list) else [layer])]
 
 
 def smoothed(loss: Loss, share: float, kind: LabelKind, classes: int) -> Loss:

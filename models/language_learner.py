@@ -11,10 +11,9 @@ import numpy as np
 
 from textmill.errors import UserError
 from textmill.models import devices
-from textmill.models.adaptation import step_sizes
 from textmill.models.choices import choices_for
+from textmill.models.optimizers import optimizer_of
 from textmill.models.preset import Preset, Scratch
-from textmill.models.schedule import adamw
 from textmill.models.settings import Settings
 from textmill.models.step import Step
 
@@ -127,8 +126,7 @@ class LanguageLearner(ABC):
         keras.utils.set_random_seed(settings.seed)
         with self.strategy.scope():
             model = self.model(precision)
-            sizes = step_sizes(model, settings.layer_decay) if settings.layer_decay < 1 else None
-            optimizer = adamw(model, weight_decay=settings.weight_decay, step_sizes=sizes)
+            optimizer = optimizer_of(model, settings)
         clip = settings.clip_norm
         return Step(model, optimizer, self.loss, self.right, self.strategy, clip_norm=clip, xla=xla)
 

@@ -12,13 +12,13 @@ import numpy as np
 from textmill.artifact import Tokens
 from textmill.errors import UserError
 from textmill.models import devices
-from textmill.models.adaptation import class_weights, restrict, smoothed, step_sizes
+from textmill.models.adaptation import class_weights, restrict, smoothed
 from textmill.models.batches import by_length, dataset, edges, padding, shuffled
 from textmill.models.checkpoint import load_backbone, vocabulary
 from textmill.models.choices import choices_for
+from textmill.models.optimizers import optimizer_of
 from textmill.models.preset import Preset, Scratch
 from textmill.models.rows import read_rows
-from textmill.models.schedule import adamw
 from textmill.models.scoring import of_texts
 from textmill.models.settings import Settings
 from textmill.models.step import Step
@@ -101,8 +101,7 @@ class Learner:
         keras.utils.set_random_seed(self.settings.seed)
         with self.strategy.scope():
             model = self.model(precision)
-            sizes = step_sizes(model, settings.layer_decay) if settings.layer_decay < 1 else None
-            optimizer = adamw(model, weight_decay=settings.weight_decay, step_sizes=sizes)
+            optimizer = optimizer_of(model, settings)
         clip, loss, right = settings.clip_norm, self.loss(), self.right
         return Step(model, optimizer, loss, right, self.strategy, clip_norm=clip, xla=xla)
 

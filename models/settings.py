@@ -22,11 +22,14 @@ class Settings:
         batch_size: Rows a step.
         tokens_per_batch: Rather cut batches so that rows times longest row is at most this.
         accumulate: Parts of a batch that are computed one after the other, for less memory.
+        optimizer: "adamw"; or "muon", which learns more of each batch where a model begins from
+            scratch, at some cost a step: it moves the matrices of the layers as a whole, and leaves
+            all else to AdamW. The same learning rate and decay suit both.
         learning_rate: Its peak, after warmup.
         warmup: Share of the training in which the learning rate rises.
         decay: How the learning rate falls from there: "linear", "cosine" or "polynomial" (with
             power 2) to 0, or "constant".
-        weight_decay: Of AdamW, on matrices and embeddings, not on norms and biases.
+        weight_decay: On matrices and embeddings, not on norms and biases.
         layer_decay: Learning rate of an encoder's layer, as a share of that of the layer above it.
         freeze: Whether the encoder stays as it is, and only the head on it learns.
         lora_rank: Whether the encoder stays as it is but for small matrices of this rank beside
@@ -52,6 +55,7 @@ class Settings:
     batch_size: Annotated[int, Ge(1)] = 32
     tokens_per_batch: Annotated[int, Ge(1)] | None = None
     accumulate: Annotated[int, Ge(1)] = 1
+    optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: Annotated[float, Gt(0)] = 5e-5
     warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.1
     decay: Literal["linear", "cosine", "polynomial", "constant"] = "linear"
@@ -76,6 +80,8 @@ class Settings:
         """Refuses what contradicts itself."""
         if self.deterministic and self.budget is not None:
             raise ValueError("deterministic = true without a budget: a clock repeats nothing")
+        if self.optimizer == "muon" and (self.freeze or self.lora_rank):
+            raise ValueError('optimizer = "adamw" where the matrices of layers stay as they are')
 
 
 def seconds(duration: Duration) -> float:

@@ -152,11 +152,13 @@ import os, resource, sys
 from pathlib import Path
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 import tensorflow as tf, keras, keras_hub, numpy as np
-from textmill.models.schedule import adamw
+from textmill.models.optimizers import optimizer_of
+from textmill.models.settings import Settings
 from textmill.models.step import Step
 dense = keras.Sequential([keras.Input((64,)), keras.layers.Dense(20000), keras.layers.Dense(2)])
 from textmill.models.text_classification import loss, right
-step = Step(dense, adamw(dense, weight_decay=0.0), loss, right, tf.distribute.get_strategy())
+optimizer = optimizer_of(dense, Settings(weight_decay=0.0))
+step = Step(dense, optimizer, loss, right, tf.distribute.get_strategy())
 def data(rows):
     one = (np.ones((rows, 64), np.float32), np.zeros(rows, np.int32), np.ones(rows, np.float32))
     return iter(tf.data.Dataset.from_tensors(one))
