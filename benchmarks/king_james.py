@@ -1,6 +1,6 @@
 """How well does a GPT that learned from the King James text guess books that it has not read?
 
-python benchmarks/king_james.py WORKSPACE [BUDGET=20m] [SEEDS=0]
+python benchmarks/king_james.py WORKSPACE [BUDGET=20m] [SEEDS=0] [KEY=VALUE …]
 
 A chapter is a document, a verse a line. Six books are held out, three more choose the epoch; they
 were picked before anything was measured. The model is trained with `textmill run`, tokenizer and
@@ -51,6 +51,7 @@ dropout = {dropout}
 epochs = 1000
 budget = "{budget}"
 batch_size = {batch}
+optimizer = "{optimizer}"
 learning_rate = {rate}
 weight_decay = {decay}
 precision = "{precision}"
@@ -65,8 +66,9 @@ CHOSEN = {
     "length": "512",
     "dropout": "0.2",
     "batch": "4",
+    "optimizer": "muon",
     "rate": "1.5e-3",
-    "decay": "0.1",
+    "decay": "0.5",
     "precision": "auto",
 }
 

@@ -47,6 +47,7 @@ samples = 0
 epochs = 1000
 budget = "{budget}"
 tokens_per_batch = {batch}
+optimizer = "{optimizer}"
 learning_rate = {rate}
 warmup = 0.1
 decay = "{decay}"
@@ -58,11 +59,12 @@ seed = {seed}
 CHOSEN = {
     "size": "mini",
     "vocabulary": "4096",
-    "dropout": "0.15",
+    "dropout": "0.2",
     "batch": "3000",
+    "optimizer": "muon",
     "rate": "1.5e-3",
     "decay": "cosine",
-    "weight_decay": "0.01",
+    "weight_decay": "0.3",
     "smoothing": "0.1",
 }
 BEAMS = (1, 4)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import random
 import re
-import signal
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from killing import ends_with_the_same_bits, steps
 from test_cli import CONFIG, textmill
 from test_tasks import long, many, number, pairs, spans
 from textmill.artifact import Evaluation, Examples, Model, Tokens, read_json, write_json
@@ -373,52 +371,19 @@ def test_a_student_that_was_stopped_ends_with_the_same_bits(
         assert (whole.path / name).read_bytes() == (stopped.path / name).read_bytes()
 
 
-SCRIPT = """
-import json, sys
-from pathlib import Path
-from textmill.artifact import Model, Tokens
-from textmill.components.distill import distill
-from textmill.models import token_classification
-from textmill.models.distillation import Lesson
-from textmill.models.settings import Settings
-from textmill.progress import listening
-class Heard:
-    def advanced(self, step, done, total, note): pass
-    def warned(self, step, text): print("warned", text, flush=True)
-tokens, teacher, more, out, settings = sys.argv[1:]
-Path(out).mkdir(parents=True, exist_ok=True)
-with listening(Heard(), "distill"):
-    distill(Model(Path(out)), Tokens(Path(tokens)), Model(Path(teacher)),
-            unlabelled=Tokens(Path(more)), lesson=Lesson(1), task=token_classification,
-            settings=Settings(**json.loads(settings)))
-"""
-
-
 @pytest.mark.slow
 def test_killed_it_ends_with_the_same_bits(taught: Callable[[str], Taught], tmp_path: Path) -> None:
     given = taught("spans")
-    how = json.dumps({**HOW, "batch_size": 4, "deterministic": True, "checkpoint_steps": 2})
-
-    def command(name: str) -> list[str]:
-        places = (given.tokens.path, given.teacher.path, given.more.path, tmp_path / name)
-        return [sys.executable, "-c", SCRIPT, *map(str, places), how]
-
-    subprocess.run(command("whole"), check=True, capture_output=True)
-    kept_in = Model(tmp_path / "killed").unfinished
-    for there in ("teacher.logits.draft", "step-[0-9]", "step-[4-9][0-9]"):
-        process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL)
-        while not any(
-            f.suffix != ".draft" or there.endswith(".draft") for f in kept_in.glob(there)
-        ):
-            assert process.poll() is None, "it was over before it could be killed"
-            time.sleep(0.0002)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    said = subprocess.run(command("killed"), check=True, capture_output=True, text=True)
-    assert "warned going on in epoch" in said.stdout
-    for name in ("model.weights.h5", "task.weights.h5", "history.csv"):
-        whole, killed = (tmp_path / each / name for each in ("whole", "killed"))
-        assert whole.read_bytes() == killed.read_bytes()
+    tokens, teacher, more = (str(each.path) for each in (given.tokens, given.teacher, given.more))
+    ends_with_the_same_bits(
+        tmp_path,
+        "distill",
+        f"Tokens(Path({tokens!r})), Model(Path({teacher!r})), unlabelled=Tokens(Path({more!r})), "
+        "lesson=Lesson(1), task=token_classification",
+        kills=[lambda kept_in: any(kept_in.glob("teacher.logits.draft")), steps(2), steps(40)],
+        files=("model.weights.h5", "task.weights.h5", "history.csv"),
+        **{**HOW, "batch_size": 4},
+    )
 
 
 DEVICES = """

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +12,7 @@ import numpy as np
 import pytest
 
 from huggingface_models import rows as rows_of_kind
+from killing import ends_with_the_same_bits
 from masked_models import KINDS, make
 from test_cli import textmill
 from textmill.artifact import RECORD, Examples, Kept, Pretrained, Statistics, Tokens, read_json
@@ -314,52 +310,18 @@ def test_a_checkpoint_without_a_head_gets_a_new_one(theirs: Path) -> None:
     assert not masked_lm.load_head(model, preset)
 
 
-SCRIPT = """
-import json, sys
-from pathlib import Path
-from textmill.artifact import Pretrained, Tokens
-from textmill.components.pretrain import pretrain
-from textmill.models.preset import Scratch
-from textmill.models.settings import Settings
-from textmill.progress import listening
-class Heard:
-    def advanced(self, step, done, total, note): pass
-    def warned(self, step, text): print("warned", text, flush=True)
-tokens, out, settings = sys.argv[1:]
-Path(out).mkdir(parents=True, exist_ok=True)
-with listening(Heard(), "pretrain"):
-    pretrain(Pretrained(Path(out)), Tokens(Path(tokens)), preset=Scratch("tiny", 200),
-             settings=Settings(**json.loads(settings)))
-"""
-
-
 @pytest.mark.slow
 def test_killed_in_the_middle_of_an_epoch_it_ends_with_the_same_bits(
     tokens: Tokens, tmp_path: Path
 ) -> None:
-    how = json.dumps({**HOW, "precision": "auto", "deterministic": True, "checkpoint_steps": 2})
-
-    def command(name: str) -> list[str]:
-        return [sys.executable, "-c", SCRIPT, str(tokens.path), str(tmp_path / name), how]
-
-    subprocess.run(command("whole"), check=True, capture_output=True)
-    kept_in = Pretrained(tmp_path / "killed").unfinished
-    for kept in (3, 25):
-        process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL)
-        while not any(
-            int(s.name.removeprefix("step-")) >= kept
-            for s in kept_in.glob("step-*")
-            if s.suffix != ".draft"
-        ):
-            assert process.poll() is None, "it was over before it could be killed"
-            time.sleep(0.0005)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    said = subprocess.run(command("killed"), check=True, capture_output=True, text=True)
-    assert "warned going on in epoch" in said.stdout
-    for name in ("model.weights.h5", "task.weights.h5", "history.csv"):
-        whole, killed = (tmp_path / each / name for each in ("whole", "killed"))
-        assert whole.read_bytes() == killed.read_bytes()
+    ends_with_the_same_bits(
+        tmp_path,
+        "pretrain",
+        f'Tokens(Path({str(tokens.path)!r})), preset=Scratch("tiny", 200)',
+        kind=Pretrained,
+        files=("model.weights.h5", "task.weights.h5", "history.csv"),
+        **{**HOW, "precision": "auto"},
+    )
 
 
 CONFIG = """

@@ -5,12 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bart_models import VOCABULARY, make
+from killing import ends_with_the_same_bits
 from test_cli import textmill
 from textmill.artifact import Evaluation, Examples, Model, Saved, Tokens, read_json
 from textmill.components.adopt_generation import adopt_generation
@@ -284,53 +280,13 @@ def test_rows_with_one_text_are_refused(tmp_path: Path) -> None:
         tokenize_seq2seq(empty(Tokens, tmp_path / "tokens"), one, preset=SCRATCH)
 
 
-SCRIPT = """
-import json, sys
-from pathlib import Path
-from textmill.artifact import Model, Tokens
-from textmill.components.train_seq2seq import train_seq2seq
-from textmill.components.writer import writer
-from textmill.models.preset import Scratch
-from textmill.models.settings import Settings
-from textmill.progress import listening
-class Heard:
-    def advanced(self, step, done, total, note): pass
-    def warned(self, step, text): print("warned", text, flush=True)
-tokens, out, settings = sys.argv[1:]
-Path(out).mkdir(parents=True, exist_ok=True)
-with listening(Heard(), "train"):
-    train_seq2seq(Model(Path(out)), Tokens(Path(tokens)),
-                  preset=Scratch("tiny", 300, lowercase=False, tokenizer="bpe"), dropout=0.1,
-                  settings=Settings(**json.loads(settings)))
-"""
-
-
 @pytest.mark.slow
 def test_killed_in_the_middle_of_an_epoch_it_ends_with_the_same_bits(
     tokens: Tokens, tmp_path: Path
 ) -> None:
-    how = json.dumps({**HOW, "precision": "auto", "deterministic": True, "checkpoint_steps": 2})
-
-    def command(name: str) -> list[str]:
-        return [sys.executable, "-c", SCRIPT, str(tokens.path), str(tmp_path / name), how]
-
-    subprocess.run(command("whole"), check=True, capture_output=True)
-    kept_in = Model(tmp_path / "killed").unfinished
-    process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL)
-    while not any(
-        int(s.name.removeprefix("step-")) >= 4
-        for s in kept_in.glob("step-*")
-        if s.suffix != ".draft"
-    ):
-        assert process.poll() is None, "it was over before it could be killed"
-        time.sleep(0.0005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    said = subprocess.run(command("killed"), check=True, capture_output=True, text=True)
-    assert "warned going on in epoch" in said.stdout
-    for name in ("model.weights.h5", "history.csv"):
-        whole, killed = (tmp_path / each / name for each in ("whole", "killed"))
-        assert whole.read_bytes() == killed.read_bytes()
+    arguments = f"Tokens(Path({str(tokens.path)!r})), preset={SCRATCH!r}, dropout=0.1"
+    how = {**HOW, "precision": "auto"}
+    ends_with_the_same_bits(tmp_path, "train_seq2seq", arguments, **how)
 
 
 @pytest.mark.slow

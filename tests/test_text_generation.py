@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
-import os
-import signal
-import subprocess
-import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from killing import ends_with_the_same_bits, steps
 from test_cli import textmill
 from test_pretraining import corpus
 from textmill.artifact import Evaluation, Examples, Model, Statistics, Tokens, read_json
@@ -311,53 +306,18 @@ def test_config(tmp_path: Path) -> None:
             Texts(source=str(file), **given).texts(str(file))  # type: ignore[arg-type]
 
 
-SCRIPT = """
-import json, sys
-from pathlib import Path
-from textmill.artifact import Model, Tokens
-from textmill.components.train_generation import train_generation
-from textmill.models.preset import Scratch
-from textmill.models.settings import Settings
-from textmill.progress import listening
-class Heard:
-    def advanced(self, step, done, total, note): pass
-    def warned(self, step, text): print("warned", text, flush=True)
-tokens, out, settings = sys.argv[1:]
-Path(out).mkdir(parents=True, exist_ok=True)
-with listening(Heard(), "train"):
-    train_generation(Model(Path(out)), Tokens(Path(tokens)),
-                     preset=Scratch("tiny", 400, lowercase=False, tokenizer="bpe"), dropout=0.1,
-                     settings=Settings(**json.loads(settings)))
-"""
-
-
 @pytest.mark.slow
 def test_killed_in_the_middle_of_an_epoch_it_ends_with_the_same_bits(
     tokens: Tokens, tmp_path: Path
 ) -> None:
-    how = json.dumps({**HOW, "precision": "auto", "deterministic": True, "checkpoint_steps": 2})
-
-    def command(name: str) -> list[str]:
-        return [sys.executable, "-c", SCRIPT, str(tokens.path), str(tmp_path / name), how]
-
-    subprocess.run(command("whole"), check=True, capture_output=True)
-    kept_in = Model(tmp_path / "killed").unfinished
-    for kept in (3, 25):
-        process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL)
-        while not any(
-            int(s.name.removeprefix("step-")) >= kept
-            for s in kept_in.glob("step-*")
-            if s.suffix != ".draft"
-        ):
-            assert process.poll() is None, "it was over before it could be killed"
-            time.sleep(0.0005)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    said = subprocess.run(command("killed"), check=True, capture_output=True, text=True)
-    assert "warned going on in epoch" in said.stdout
-    for name in ("model.weights.h5", "history.csv"):
-        whole, killed = (tmp_path / each / name for each in ("whole", "killed"))
-        assert whole.read_bytes() == killed.read_bytes()
+    arguments = f"Tokens(Path({str(tokens.path)!r})), preset={SCRATCH!r}, dropout=0.1"
+    ends_with_the_same_bits(
+        tmp_path,
+        "train_generation",
+        arguments,
+        kills=[steps(3), steps(25)],
+        **{**HOW, "precision": "auto", "optimizer": "muon"},
+    )
 
 
 @pytest.mark.slow

@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from killing import kill, steps
 from textmill.artifact import Tokens
 from textmill.components.tokenize import tokenize
 from textmill.errors import UserError
@@ -298,16 +296,7 @@ def test_killed_in_the_middle_of_an_epoch_it_ends_with_the_same_bits(
     whole = run(command(tokens, tmp_path / "whole", 1, **how))
     arguments = command(tokens, tmp_path / "killed", 1, **how)
     for kept in (3, 13):  # in the first epoch, and in the second
-        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        while not any(
-            int(s.name.removeprefix("step-")) >= kept
-            for s in (tmp_path / "killed").glob("step-*")
-            if s.suffix != ".draft"
-        ):
-            assert process.poll() is None, "it was over before it could be killed"
-            time.sleep(0.0005)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+        kill(arguments, tmp_path / "killed", steps(kept), stderr=subprocess.DEVNULL)
     again = run(arguments)
     assert "warned going on in epoch" in again["said"]
     assert again["history"] == whole["history"]
