@@ -17,6 +17,7 @@ from textmill.models.packed_learner import PackedLearner
 from textmill.models.preset import Preset, Scratch
 from textmill.models.settings import Settings
 from textmill.models.step import Step
+from textmill.models.target_losses import most_logits
 from textmill.models.tokenizer import read_tokenizer
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from textmill.models.rows import Places
-
-MOST_LOGITS = 1 << 27  # float32, half a gigabyte; the gradient takes as much again
 
 
 @dataclass(frozen=True)
@@ -99,9 +98,7 @@ class CausalLearner(NextTokenFigures, PackedLearner):
         settings = self.settings
         if adapted:
             restrict(backbone, frozen=settings.freeze, lora_rank=settings.lora_rank)
-        many = self.size * self.row_length * backbone.vocabulary_size > MOST_LOGITS
+        logits = self.size * self.row_length * backbone.vocabulary_size
         return causal_lm.build(
-            backbone,
-            smoothing=settings.label_smoothing,
-            most_logits=MOST_LOGITS if many else None,
+            backbone, smoothing=settings.label_smoothing, most_logits=most_logits(logits)
         )

@@ -20,6 +20,7 @@ from textmill.models.preset import Preset, Scratch
 from textmill.models.rows import Rows, read_rows
 from textmill.models.settings import Settings
 from textmill.models.step import Step
+from textmill.models.target_losses import most_logits
 from textmill.models.tokenizer import read_tokenizer
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from textmill.models.rows import Places
-
-MOST_LOGITS = 1 << 27  # float32, half a gigabyte; the gradient takes as much again
 
 
 @dataclass(frozen=True)
@@ -123,11 +122,10 @@ class PairLearner(NextTokenFigures, LanguageLearner):
         if adapted:
             restrict(backbone, frozen=settings.freeze, lora_rank=settings.lora_rank)
         most = max(int(b.size * self._longest(b)) for b in self.batches(0))
-        many = most * backbone.vocabulary_size > MOST_LOGITS
         return seq2seq.build(
             backbone,
             smoothing=settings.label_smoothing,
-            most_logits=MOST_LOGITS if many else None,
+            most_logits=most_logits(most * backbone.vocabulary_size),
         )
 
     def _longest(self, batch: Places) -> int:

@@ -8,6 +8,19 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
+MOST_LOGITS = 1 << 27  # float32, half a gigabyte; the gradient takes as much again
+
+
+def most_logits(count: int) -> int | None:
+    """Returns how many of a batch's logits are to be in memory at a time; None: all of them.
+
+    Example:
+        >>> most_logits(1 << 20) is None, most_logits(1 << 30)
+        (True, 134217728)
+    """
+    return MOST_LOGITS if count > MOST_LOGITS else None
+
+
 def row_losses(shares: tf.Tensor, losses: tf.Tensor) -> tf.Tensor:
     """Returns the loss of each row, float32 [rows], such that all targets count alike.
 
