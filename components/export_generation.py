@@ -13,7 +13,7 @@ from textmill.components.writer import SEQ2SEQ, writer
 from textmill.models.chat import asked_first
 from textmill.quiet import import_tensorflow
 from textmill.serving import savedmodel
-from textmill.serving.defaults import GREEDY, Defaults
+from textmill.serving.defaults import Defaults
 from textmill.serving.generator import PROMPT, write_generator
 from textmill.serving.heads import CONVERSATION
 from textmill.serving.precision import Name
@@ -47,7 +47,7 @@ def export_generation(
     examples: Examples | None = None,
     *,
     precision: Name = "float32",
-    defaults: Defaults = GREEDY,
+    defaults: Defaults | None = None,
     stop: tuple[str, ...] = (),
 ) -> None:
     """Writes `model` to `out` as a SavedModel, with a manifest that says what it should answer.
@@ -63,7 +63,8 @@ def export_generation(
         model: What was trained.
         examples: Where prompts of golden rows come from, beside strange ones.
         precision: In what numbers weights are stored and multiplied; logits are float32 always.
-        defaults: How texts are decoded where a request says nothing.
+        defaults: How texts are decoded where a request says nothing; None: by the likeliest tokens,
+            as many as `most_new` says.
         stop: Strings with which a text ends, beside the tokens of the model.
 
     Raises:
@@ -77,6 +78,7 @@ def export_generation(
     made = writer(model, precision, stop=stop)
     about, asked = made.about, Inputs(made.asks)
     converses = "chat_template" in about
+    defaults = defaults or made.greedy
     write_generator(
         out.path,
         decoder=made.decoder,

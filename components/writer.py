@@ -19,7 +19,7 @@ from textmill.models.tokenizer import read_tokenizer
 from textmill.progress import advance
 from textmill.prompt_frame import PromptFrame
 from textmill.serving.decoder import Decoder
-from textmill.serving.defaults import GREEDY, Defaults, decoded
+from textmill.serving.defaults import GREEDY, Defaults, decoded, most_new
 from textmill.serving.detokenizer import Detokenizer
 from textmill.serving.encoder_decoder import EncoderDecoder
 from textmill.serving.generation import Endings, cut, generate
@@ -69,6 +69,12 @@ class Writer:
         if isinstance(self.decoder, EncoderDecoder):
             return self.decoder.longest_source
         return self.decoder.longest
+
+    @property
+    def greedy(self) -> Defaults:
+        """How it decodes where nobody says anything."""
+        alone = isinstance(self.decoder, EncoderDecoder)
+        return GREEDY._replace(max_new_tokens=most_new(self.decoder.longest, alone=alone))
 
     def conversation(self, prompt: str) -> str:
         """Returns a prompt with what stands around it, special tokens as text."""

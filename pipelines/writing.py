@@ -18,7 +18,7 @@ from textmill.models.preset import Preset, Scratch
 from textmill.models.text_metrics import Words
 from textmill.pipelines.sections import Export, Push, start
 from textmill.run import Runner
-from textmill.serving.defaults import GREEDY, Defaults, check_defaults
+from textmill.serving.defaults import Defaults, check_defaults, most_new
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -107,8 +107,7 @@ class Generate:
         numbers = dataclasses.asdict(self)
         del numbers["stop"]
         if self.max_new_tokens is None:
-            shared = min(GREEDY.max_new_tokens, max(1, longest // 2))
-            numbers["max_new_tokens"] = longest - 1 if alone else shared
+            numbers["max_new_tokens"] = most_new(longest, alone=alone)
         found = Defaults(**numbers)
         check_defaults(found, longest=longest)
         return found

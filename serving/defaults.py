@@ -64,6 +64,20 @@ class Defaults(NamedTuple):
 GREEDY = Defaults()
 
 
+def most_new(longest: int, *, alone: bool) -> int:
+    """Returns with how many tokens a text ends where nobody says it.
+
+    Args:
+        longest: Tokens that the model, or its decoder, reads at a time.
+        alone: Whether what is written has all of them, and shares them with no prompt.
+
+    Example:
+        >>> most_new(1024, alone=False), most_new(64, alone=False), most_new(64, alone=True)
+        (128, 32, 63)
+    """
+    return longest - 1 if alone else min(GREEDY.max_new_tokens, max(1, longest // 2))
+
+
 def decoded(
     network: Reader, prompts: tf.RaggedTensor, defaults: Defaults, endings: Endings
 ) -> tuple[tf.RaggedTensor, tf.Tensor]:
