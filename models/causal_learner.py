@@ -65,6 +65,7 @@ class CausalLearner(NextTokenFigures, PackedLearner):
             row_length=tokens.info()["max_length"],
             unread=1,  # nothing comes after a document's last token
             shared=packs(preset),
+            shifted=True,
         )
         self.words = read_tokenizer(tokens.tokenizer_file).get_vocab_size()
         self.sizes = tokens.info()["bytes"]

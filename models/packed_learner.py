@@ -34,6 +34,7 @@ class PackedLearner(LanguageLearner):
         before: Of these, tokens before what is packed.
         unread: Tokens at the end of each document that are not packed.
         shared: Whether documents share rows.
+        shifted: Whether long documents are cut elsewhere in each epoch.
 
     Raises:
         UserError: There is nothing to learn from, or the settings say something about labels.
@@ -53,10 +54,11 @@ class PackedLearner(LanguageLearner):
         before: int = 0,
         unread: int = 0,
         shared: bool = True,
+        shifted: bool = False,
     ) -> None:
         super().__init__(preset, dropout, settings, learned=learned)
         self.row_length, self.width = row_length, row_length - before
-        self._unread, self._shared = unread, shared
+        self._unread, self._shared, self._shifted = unread, shared, shifted
         self.documents = read_rows(tokens, "train")
         self.held_out_documents = read_rows(tokens, "validation")
         self.held_out = self._packed_as(self.held_out_documents, FIXED, FIXED)
@@ -79,7 +81,7 @@ class PackedLearner(LanguageLearner):
     def packing(self, epoch: int) -> Packing:
         """Returns where every token of an epoch goes."""
         if self._packed[0] != epoch:
-            made = self._packed_as(self.documents, self.settings.seed, epoch, shifted=True)
+            made = self._packed_as(self.documents, self.settings.seed, epoch, shifted=self._shifted)
             self._packed = (epoch, made)
         return self._packed[1]
 
