@@ -9,7 +9,7 @@ import numpy as np
 
 from textmill.models.causal_batches import causal_dataset, causal_rows
 from textmill.models.language_learner import FIXED, perplexity
-from textmill.models.packing import alone, pack
+from textmill.models.packing import pack
 from textmill.models.rows import Rows
 
 if TYPE_CHECKING:
@@ -54,10 +54,11 @@ def likelihoods(model: keras.Model, documents: Rows, max_length: int) -> Likelih
     """
     import tensorflow as tf
 
-    place = pack if model.packs else alone
     lengths = np.maximum(documents.lengths - 1, 0)
     overlap = max_length // 2
-    packing = place(lengths, max_length, seed=FIXED, epoch=FIXED, overlap=overlap)
+    packing = pack(
+        lengths, max_length, seed=FIXED, epoch=FIXED, shared=model.packs, overlap=overlap
+    )
     size = max(1, TOKENS // max_length)
     batches = [np.arange(i, min(i + size, len(packing))) for i in range(0, len(packing), size)]
     data = causal_dataset(partial(causal_rows, documents, packing), batches, share=1.0)

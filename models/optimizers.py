@@ -34,10 +34,10 @@ def optimizer_of(model: keras.Model, settings: Settings) -> keras.optimizers.Opt
     """
     import keras
 
-    decay, kind = settings.weight_decay, model.compute_dtype
+    decay, kind = settings.weight_decay, getattr(model, "backbone", model).compute_dtype
     if settings.optimizer == "muon":
         optimizer = keras.optimizers.Muon(0.0, weight_decay=decay, adam_weight_decay=decay)
-        matrices, kind = _matrices(model), model.backbone.compute_dtype
+        matrices = _matrices(model)
         optimizer._should_use_adamw = lambda variable: variable.path not in matrices
     else:
         optimizer = keras.optimizers.AdamW(0.0, weight_decay=decay)

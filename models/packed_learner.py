@@ -10,7 +10,7 @@ import numpy as np
 from textmill.artifact import Tokens
 from textmill.errors import UserError
 from textmill.models.language_learner import FIXED, LanguageLearner
-from textmill.models.packing import Packing, alone, pack
+from textmill.models.packing import Packing, pack
 from textmill.models.preset import Preset, Scratch
 from textmill.models.rows import Rows, read_rows
 from textmill.models.settings import Settings
@@ -74,9 +74,10 @@ class PackedLearner(LanguageLearner):
     def _packed_as(
         self, documents: Rows, seed: int, epoch: int, *, shifted: bool = False
     ) -> Packing:
-        place = pack if self._shared else alone
         lengths = np.maximum(documents.lengths - self._unread, 0)
-        return place(lengths, self.width, seed=seed, epoch=epoch, shifted=shifted)
+        return pack(
+            lengths, self.width, seed=seed, epoch=epoch, shared=self._shared, shifted=shifted
+        )
 
     def packing(self, epoch: int) -> Packing:
         """Returns where every token of an epoch goes."""

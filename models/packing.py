@@ -51,6 +51,7 @@ def pack(
     *,
     seed: int,
     epoch: int,
+    shared: bool = True,
     shifted: bool = False,
     overlap: int = 0,
     window: int = WINDOW,
@@ -66,6 +67,7 @@ def pack(
         length: Tokens a row.
         seed: The run's seed.
         epoch: From 0; each has a packing of its own.
+        shared: Whether pieces share rows; else, for models that must not see two, each has its own.
         shifted: Whether the rest of a document lies anywhere among its pieces, not behind them: so
             it is cut elsewhere in each epoch.
         overlap: Tokens at the end of a piece with which the next of its document begins.
@@ -77,12 +79,19 @@ def pack(
         [[2, 0, 5], [0, 0, 5], [2, 5, 4], [4, 0, 1], [3, 0, 3], [1, 0, 2]]
         >>> len(packing), packing.padding
         (4, 0.0)
+        >>> packing = pack(np.array([5, 2]), 4, seed=0, epoch=0, shared=False)
+        >>> len(packing), packing.pieces.tolist()
+        (3, [[0, 0, 4], [0, 4, 1], [1, 0, 2]])
 
     Source: Ding et al., Fewer Truncations Improve Language Modeling, 2024,
     https://arxiv.org/abs/2404.10830.
     """
     random = np.random.default_rng([seed, epoch])
     cuts = random if shifted else None
+    if not shared:
+        each = _cut(np.arange(len(lengths)), lengths, length, overlap, cuts)
+        places = np.arange(len(each))
+        return Packing(length, each, random.permutation(np.stack([places, places + 1], 1)))
     order = random.permutation(len(lengths))
     pieces, counts = [np.zeros((0, 3), np.int64)], [np.zeros(0, np.int64)]
     for start in range(0, len(order), window):
@@ -95,36 +104,6 @@ def pack(
     ends = np.cumsum(count)
     rows = np.stack([ends - count, ends], 1)
     return Packing(length, np.concatenate(pieces), random.permutation(rows))
-
-
-def alone(
-    lengths: Places,
-    length: int,
-    *,
-    seed: int,
-    epoch: int,
-    shifted: bool = False,
-    overlap: int = 0,
-) -> Packing:
-    """Gives each piece of a document a row of its own, for models that must not see two.
-
-    Args:
-        lengths: Tokens of each document, int64 [documents].
-        length: Tokens a row.
-        seed: The run's seed.
-        epoch: From 0; each has an order of its own.
-        shifted: As of `pack`.
-        overlap: As of `pack`.
-
-    Example:
-        >>> packing = alone(np.array([5, 2]), 4, seed=0, epoch=0)
-        >>> len(packing), packing.pieces.tolist()
-        (3, [[0, 0, 4], [0, 4, 1], [1, 0, 2]])
-    """
-    random = np.random.default_rng([seed, epoch])
-    pieces = _cut(np.arange(len(lengths)), lengths, length, overlap, random if shifted else None)
-    places = np.arange(len(pieces))
-    return Packing(length, pieces, random.permutation(np.stack([places, places + 1], 1)))
 
 
 def filled(rows: Rows, packing: Packing, batch: Places) -> dict[str, Ints]:

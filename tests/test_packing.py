@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textmill.models.batches import padding, shuffled
-from textmill.models.packing import alone, dataset, filled, pack
+from textmill.models.packing import dataset, filled, pack
 from textmill.models.rows import Rows
 
 LENGTHS = st.lists(st.integers(0, 40), min_size=1, max_size=60)
@@ -66,9 +66,9 @@ def test_every_token_comes_once_in_documents_that_stay_whole(
 )
 def test_pieces_overlap(lengths: list[int], length: int, share: float, epoch: int) -> None:
     overlap = int(length * share)
-    for place, shifted in itertools.product((pack, alone), (False, True)):
-        how = {"shifted": shifted, "overlap": overlap}
-        packing = place(np.array(lengths), length, seed=0, epoch=epoch, **how)
+    for shared, shifted in itertools.product((True, False), repeat=2):
+        how = {"shared": shared, "shifted": shifted, "overlap": overlap}
+        packing = pack(np.array(lengths), length, seed=0, epoch=epoch, **how)
         assert max(packing.pieces[:, 2], default=0) <= length
         for document, size in enumerate(lengths):
             of = sorted(packing.pieces[packing.pieces[:, 0] == document, 1:].tolist())
