@@ -32,10 +32,10 @@ class Asking:
         specs = [ids, *self._numbers.values()]
         self._ask = tf.function(answer, input_signature=specs, autograph=False)
 
-    def by_default(
-        self, text: tf.TensorSpec, read: Read
-    ) -> tf.types.experimental.PolymorphicFunction:
+    def by_default(self, text: tf.TensorSpec, read: Read) -> tf.types.experimental.ConcreteFunction:
         """Returns a signature that takes text alone.
+
+        It is traced here, not while a model is saved: there TensorFlow traces all anew.
 
         Args:
             text: The text, string [rows].
@@ -48,7 +48,7 @@ class Asking:
             found: dict[str, tf.Tensor] = self._ask(read(text), *numbers)
             return found
 
-        return tf.function(answer, input_signature=[text], autograph=False)
+        return tf.function(answer, autograph=False).get_concrete_function(text)
 
     def by_wish(self, text: tf.TensorSpec, read: Read) -> tf.types.experimental.ConcreteFunction:
         """Returns a signature that takes the numbers too; see `by_default`."""

@@ -95,6 +95,12 @@ def test_a_server_has_all_that_it_needs(made: Made, kind: str) -> None:
     assert data < 1.05 * made.held + 10_000
 
 
+def test_a_decoder_is_in_the_graph_once(made: Made) -> None:
+    (meta,) = savedmodel.read(made.greedy).meta_graphs
+    names = [each.signature.name for each in meta.graph_def.library.function]
+    assert sum("written" in name for name in names) == 1
+
+
 def test_strange_requests_are_answered_in_a_fresh_session(made: Made) -> None:
     broken = tf.make_tensor_proto([b"caf\xc3", b"\xff\xfe\x80 x"]).SerializeToString()
     requests: list[dict[str, Any]] = [
