@@ -47,7 +47,8 @@ def write_gguf(checkpoint: Path, file: Path, kind: str, tokenizer: str = "smollm
     writer.add_head_count(heads)
     writer.add_head_count_kv(key_heads)
     writer.add_rope_dimension_count(width // heads)
-    writer.add_rope_freq_base(config["rope_theta"])
+    rope = config.get("rope_parameters") or config  # as transformers writes it since version 5
+    writer.add_rope_freq_base(rope["rope_theta"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_vocab_size(config["vocab_size"])
     _add_tokenizer(writer, checkpoint, config, tokenizer)
