@@ -38,7 +38,8 @@ class EncoderDecoder:
         precision: Precision = FLOAT32,
     ) -> None:
         store = Store(precision)
-        tokens = Table(store, weights.decoder.tokens)
+        tied = weights.decoder.logits is None
+        tokens = Table(store, weights.decoder.tokens, multiplied=tied)
         self._encoder = Decoder(weights.encoder, shared=(store, tokens))
         self._decoder = Decoder(weights.decoder, shared=(store, tokens))
         store.close()
