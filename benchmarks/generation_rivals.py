@@ -16,7 +16,7 @@ Call = Callable[[list[str], int], list[str]]  # from prompts and a number of new
 
 
 def answer(load: Callable[[], Call], prompts: list[str]) -> None:
-    """Reads "ROWS NEW" from standard input, a line a turn, and prints the seconds of a call.
+    """Reads "FIRST ROWS NEW" from standard input, a line a turn, and prints the seconds of a call.
 
     First it prints how long loading took, and what comes of the first prompt.
     """
@@ -25,24 +25,32 @@ def answer(load: Callable[[], Call], prompts: list[str]) -> None:
     loaded = time.perf_counter() - began
     print(json.dumps({"loaded": loaded, "text": call(prompts[:1], 24)[0]}), flush=True)
     for line in sys.stdin:
-        rows, new = map(int, line.split())
+        first, rows, new = map(int, line.split())
         began = time.perf_counter()
-        call(prompts[:rows], new)
+        call(prompts[first : first + rows], new)
         print(json.dumps(time.perf_counter() - began), flush=True)
 
 
 def transformers_side(folder: Path, kind: str) -> Call:
-    """Returns Hugging Face's `generate` on torch."""
+    """Returns Hugging Face's `generate` on torch, "float32:lookup" with its guesses for one row."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    kind, _, lookup = kind.partition(":")
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, kind)).eval()
 
     def call(prompts: list[str], new: int) -> list[str]:
         given = tokenizer(prompts, return_tensors="pt", padding=True)
+        guesses = 3 if lookup and len(prompts) == 1 else None
         with torch.inference_mode():
-            found = model.generate(**given, do_sample=False, max_new_tokens=new, min_new_tokens=new)
+            found = model.generate(
+                **given,
+                do_sample=False,
+                max_new_tokens=new,
+                min_new_tokens=new,
+                prompt_lookup_num_tokens=guesses,
+            )
         behind = found[:, given["input_ids"].shape[1] :]
         texts: list[str] = tokenizer.batch_decode(behind, skip_special_tokens=True)
         return texts

@@ -12,7 +12,7 @@ from textmill.progress import advance
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from textmill.serving.generation import Endings
+    from textmill.serving.endings import Endings
 
 NEW = 16  # tokens of an answer at most
 

@@ -22,7 +22,8 @@ from textmill.serving.decoder import Decoder
 from textmill.serving.defaults import GREEDY, Defaults, decoded, most_new
 from textmill.serving.detokenizer import Detokenizer
 from textmill.serving.encoder_decoder import EncoderDecoder
-from textmill.serving.generation import Endings, cut, generate
+from textmill.serving.endings import Endings, cut
+from textmill.serving.generation import generate
 from textmill.serving.generator import PROMPT, SOURCE
 from textmill.serving.graph_tokenizer import graph_tokenizer
 from textmill.serving.precision import PRECISIONS, Name

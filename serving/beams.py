@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from textmill.serving.generation import Endings, Room, ended, heeded, room, without_ends
+from textmill.serving.endings import Endings, ended, without_ends
+from textmill.serving.generation import heeded
 from textmill.serving.read import following, prompt
+from textmill.serving.room import Room, room
 from textmill.serving.sampling import Wishes
 
 if TYPE_CHECKING:

@@ -69,15 +69,17 @@ class CrossAttention:
 
         def layer(x: tf.Tensor, read: Read) -> tf.Tensor:
             query = asked(before(x)) * size**-0.5
-            if not read.single:
+            if not read.few:
                 query = tf.gather(query, read.spread)
             # Rows of a source, and the times of each, are all the same to it.
             rows, time, _ = tf.unstack(read.count)
             each = rows // tf.maximum(sources, 1) * time
             query = tf.reshape(query, tf.stack([sources, each, heads, size]))
-            found = _found(tf.transpose(query, [0, 2, 1, 3]), key, value, memory, read.single)
+            found = _found(
+                tf.transpose(query, [0, 2, 1, 3]), key, value, memory, few=bool(read.few)
+            )
             found = tf.reshape(tf.transpose(found, [0, 2, 1, 3]), [-1, self.width])
-            if not read.single:
+            if not read.few:
                 found = tf.gather(found, read.joined)
             return behind(x + attend(found))
 
@@ -85,7 +87,7 @@ class CrossAttention:
 
 
 def _found(
-    query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, memory: Memory, single: bool
+    query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, memory: Memory, *, few: bool
 ) -> tf.Tensor:
     """Returns what queries found: [sources, heads, any, size] to the same.
 
@@ -94,11 +96,11 @@ def _found(
         key: [sources, heads, time, size].
         value: Likewise.
         memory: Says what is hidden.
-        single: Whether there are few, so that keys come first; see `textmill.serving.decoder`.
+        few: Whether there are few, so that keys come first; see `textmill.serving.decoder`.
     """
     import tensorflow as tf
 
-    if not single:
+    if not few:
         shares = tf.nn.softmax(tf.matmul(query, key, transpose_b=True) + memory.hidden)
         return tf.matmul(shares, value)
     hidden = tf.transpose(memory.hidden, [0, 1, 3, 2])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from textmill.decoder_weights import DecoderBlock, DecoderWeights
 from textmill.serving.cross_attention import CrossAttention, Memory
 from textmill.serving.decoder_layers import activation, linear, norm, ordered, product
+from textmill.serving.lookup import GUESSES
 from textmill.serving.precision import FLOAT32, Precision, Reading, Store
 from textmill.serving.quantization import dequantized
 
@@ -89,6 +90,7 @@ class Network:
 
     Attributes:
         longest: Tokens that a row may have.
+        guesses: See `Reader`.
         counted: As given.
     """
 
@@ -102,6 +104,7 @@ class Network:
     ) -> None:
         read = read or decoder.store.read()
         self.longest, self.counted = decoder.longest, counted
+        self.guesses = GUESSES if memory is None else 0  # what is made of a source repeats little
         self._decoder = decoder
         self._kind = decoder.store.precision.products
         self._tokens = decoder.tokens.look_up(read)
@@ -286,7 +289,7 @@ class _Block:
         first = (row[:, None] * self.key_heads + head) * slots + slot[:, None]
         lines = tf.stack([first, first + rows * self.key_heads * slots])
         lines, new = tf.reshape(lines, [-1]), tf.reshape(tf.stack([key, value]), [-1, self.size])
-        if read.single:
+        if read.few:
             # `tensor_scatter_nd_update` copies the cache, for every token anew. Nobody else reads
             # what this writes over: all that did are among the inputs of the token.
             return tf.raw_ops.InplaceUpdate(x=cache, i=lines, v=new)
@@ -302,15 +305,20 @@ class _Block:
         group = self.heads // self.key_heads
         inner = [self.key_heads, group, self.size]
         query *= self.size**-0.5
-        if read.single:
+        if read.few:
             # Keys come first, so that none has to be turned round; and the softmax is parted, for
             # as one operation it wakes threads, which takes longer than this does.
-            query = tf.reshape(query, [-1, *inner])
-            scores = tf.matmul(both[0], query, transpose_b=True)
-            scores = scores + read.hidden
+            hidden = read.hidden
+            if read.few > 1:
+                query = _swapped(query, read.few, self.key_heads, group * self.size)
+                hidden = tf.repeat(hidden, group, -1)
+            query = tf.reshape(query, [-1, self.key_heads, read.few * group, self.size])
+            scores = tf.matmul(both[0], query, transpose_b=True) + hidden
             shares = tf.exp(scores - tf.reduce_max(scores, -2, keepdims=True))
             shares /= tf.reduce_sum(shares, -2, keepdims=True)
             found = tf.matmul(shares, both[1], transpose_a=True)
+            if read.few > 1:
+                found = _swapped(found, self.key_heads, read.few, group * self.size)
             return tf.reshape(found, [-1, self.heads * self.size])
         query = tf.reshape(tf.gather(query, read.spread), tf.stack([rows, time, *inner]))
         query = tf.transpose(query, [1, 0, 2, 3, 4])
@@ -350,6 +358,13 @@ def _norm(store: Store, weights: Scale | None, epsilon: float) -> Kept:
     if weights is None:
         return lambda read: lambda x: x
     return norm(store, weights, epsilon)
+
+
+def _swapped(x: tf.Tensor, outer: int, inner: int, size: int) -> tf.Tensor:
+    """Returns what lies as [any, outer, inner, size] as [any, inner, outer, size]."""
+    import tensorflow as tf
+
+    return tf.transpose(tf.reshape(x, [-1, outer, inner, size]), [0, 2, 1, 3])
 
 
 def _waves(places: tf.Tensor, waves: Array) -> tf.Tensor:

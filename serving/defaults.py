@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from textmill.errors import UserError
 from textmill.serving.beams import search
-from textmill.serving.generation import Endings, generate
+from textmill.serving.endings import Endings
+from textmill.serving.generation import generate
 from textmill.serving.sampling import Wishes
 
 if TYPE_CHECKING:

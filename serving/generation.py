@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from textmill.serving.endings import Endings, ended, without_early_ends, without_ends
+from textmill.serving.lookup import ROWS, generate_greedily
 from textmill.serving.read import following, prompt
+from textmill.serving.room import Room, room
 from textmill.serving.sampling import Wishes, drawn, draws, penalized
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from textmill.serving.read import Reader
-
-
-class Endings(NamedTuple):
-    """With what a text ends.
-
-    Attributes:
-        tokens: Ids that end it, and are no part of it.
-        strings: Texts that end it, and are no part of it; none is empty.
-        of_tokens: The bytes that each token stands for; needed where there are `strings`.
-    """
-
-    tokens: tuple[int, ...]
-    strings: tuple[str, ...] = ()
-    of_tokens: Sequence[bytes] = ()
-
-    @property
-    def pattern(self) -> str:
-        """Returns an expression of RE2 that finds the first of the strings."""
-        return "|".join(re.escape(each) for each in self.strings)
+    from textmill.serving.read import Caches, Reader
 
 
 class _State(NamedTuple):
@@ -55,43 +37,6 @@ class _State(NamedTuple):
 SHAPES = _State([], [None], [None, None], [None], [None])
 
 
-class Room(NamedTuple):
-    """Prompts as far as they are read, and how much may come behind them.
-
-    Attributes:
-        token_ids: int32 [rows, time], padded behind with the row's first.
-        lengths: int32 [rows].
-        most: int32 [rows], how many tokens may come.
-    """
-
-    token_ids: tf.Tensor
-    lengths: tf.Tensor
-    most: tf.Tensor
-
-
-def room(prompts: tf.RaggedTensor, most: tf.Tensor, longest: int) -> Room:
-    """Cuts prompts at their beginning, so that what is wished for has room behind them.
-
-    At least half of what a row may hold is left to the prompt; then fewer tokens come.
-
-    Args:
-        prompts: int32 [rows, (tokens)], one at least in each.
-        most: int32 [rows], how many tokens are wished for.
-        longest: How many tokens a row may hold, prompt and all.
-    """
-    import tensorflow as tf
-
-    most = tf.maximum(most, 0)
-    given = tf.cast(prompts.row_lengths(), tf.int32)
-    lengths = tf.minimum(given, tf.maximum(longest - most, (longest + 1) // 2))
-    time = tf.reduce_max(tf.concat([lengths, [1]], 0))
-    inside = tf.minimum(tf.range(time)[None], lengths[:, None] - 1)
-    padded = tf.where(tf.range(time)[None] < lengths[:, None], inside, 0)
-    firsts = tf.cast(prompts.row_starts(), tf.int32) + given - lengths
-    token_ids = tf.gather(prompts.flat_values, firsts[:, None] + padded)
-    return Room(token_ids, lengths, tf.minimum(most, longest - lengths))
-
-
 def generate(
     network: Reader, prompts: tf.RaggedTensor, wishes: Wishes, endings: Endings
 ) -> tuple[tf.RaggedTensor, tf.Tensor]:
@@ -111,9 +56,41 @@ def generate(
     import tensorflow as tf
 
     held = room(prompts, wishes.max_new_tokens, network.longest)
+    looked_up = network.guesses and not endings.strings
+    slots = held.slots + network.guesses if looked_up else held.slots
     rows = tf.size(held.lengths)
-    most = tf.reduce_max(tf.concat([held.most, [1]], 0))
-    slots = tf.reduce_max(tf.concat([held.lengths + held.most, [1]], 0))
+    tokens, read = prompt(held.token_ids, held.lengths, slots)
+    x, caches = network(tokens, read, network.caches(rows, slots))
+    logits = network.logits(tf.gather(x, tf.cumsum(held.lengths) - 1))
+
+    def one_by_one() -> tf.Tensor:
+        return _one_by_one(network, logits, caches, slots, held, wishes, endings)
+
+    def greedily() -> tf.Tensor:
+        return generate_greedily(
+            network, logits, caches, slots, held, wishes.min_new_tokens, endings
+        )
+
+    if not looked_up:
+        return without_ends(one_by_one(), endings)
+    greedy = tf.reduce_all((wishes.temperature <= 0) & (wishes.repetition_penalty == 1))
+    new = tf.cond(greedy & (rows <= ROWS), greedily, one_by_one)
+    return without_ends(new, endings)
+
+
+def _one_by_one(
+    network: Reader,
+    logits: tf.Tensor,
+    caches: Caches,
+    slots: tf.Tensor,
+    held: Room,
+    wishes: Wishes,
+    endings: Endings,
+) -> tf.Tensor:
+    """Returns tokens behind prompts, decoded as wished for; see `generate_greedily`."""
+    import tensorflow as tf
+
+    rows, end = tf.size(held.lengths), held.slots
     chances = tf.cond(
         tf.reduce_any(wishes.temperature > 0),
         lambda: draws(wishes.seed, network.longest),
@@ -129,21 +106,17 @@ def generate(
         stopped, tail = ended(before.tail, token, endings)
         return _State(step, token, new, before.alive & ~stopped & (step + 1 < held.most), tail)
 
-    caches = network.caches(rows, slots)
-    tokens, read = prompt(held.token_ids, held.lengths, slots)
-    x, caches = network(tokens, read, caches)
-    x = tf.gather(x, tf.cumsum(held.lengths) - 1)
     state = _State(
         tf.constant(-1),
         tf.zeros([rows], tf.int32),
-        tf.fill(tf.stack([rows, most]), -1),
+        tf.fill(tf.stack([rows, tf.reduce_max(tf.concat([held.most, [1]], 0))]), -1),
         held.most > 0,
         tf.fill([rows], ""),
     )
-    state = went_on(state, network.logits(x))
+    state = went_on(state, logits)
 
-    def body(state: _State, caches: list[tf.Tensor]) -> tuple[_State, list[tf.Tensor]]:
-        places = tf.minimum(held.lengths + state.step, slots - 1)  # of rows that ended, any will do
+    def body(state: _State, caches: Caches) -> tuple[_State, Caches]:
+        places = tf.minimum(held.lengths + state.step, end - 1)  # of rows that ended, any will do
         x, caches = network(state.token, following(places, slots), caches)
         return went_on(state, network.logits(x)), caches
 
@@ -157,30 +130,7 @@ def generate(
         ),
         parallel_iterations=1,
     )
-    return without_ends(state.new, endings)
-
-
-def without_ends(new: tf.Tensor, endings: Endings) -> tuple[tf.RaggedTensor, tf.Tensor]:
-    """Returns new tokens but for those that end a text, and how many they were with them.
-
-    Args:
-        new: int32 [rows, most], -1 where there is none.
-        endings: With what a text ends.
-    """
-    import tensorflow as tf
-
-    drawn_count = tf.reduce_sum(tf.cast(new >= 0, tf.int32), 1)
-    ends = tf.reduce_any(new[:, :, None] == tf.constant([*endings.tokens], tf.int32), -1)
-    return tf.ragged.boolean_mask(new, (new >= 0) & ~ends), drawn_count
-
-
-def cut(text: tf.Tensor, endings: Endings) -> tf.Tensor:
-    """Returns texts up to the first string that ends them, [rows] string to the same."""
-    import tensorflow as tf
-
-    if not endings.strings:
-        return text
-    return tf.strings.regex_replace(text, f"(?s)(?:{endings.pattern}).*", "", replace_global=False)
+    return state.new
 
 
 def heeded(
@@ -200,46 +150,4 @@ def heeded(
         return penalized(logits, before, wishes.repetition_penalty)
 
     logits = tf.cond(tf.reduce_any(wishes.repetition_penalty != 1), fresh, lambda: logits)
-    if not endings.tokens:
-        return logits
-    early = step < wishes.min_new_tokens
-    ids = tf.constant(endings.tokens, tf.int32)[:, None]
-    is_end = tf.scatter_nd(ids, tf.ones(len(endings.tokens)), [logits.shape[-1]]) > 0
-    return tf.cond(
-        tf.reduce_any(early),
-        lambda: tf.where(early[:, None] & is_end, logits.dtype.min, logits),
-        lambda: logits,
-    )
-
-
-def ended(tail: tf.Tensor, token: tf.Tensor, endings: Endings) -> tuple[tf.Tensor, tf.Tensor]:
-    """Says which texts end with a token.
-
-    Args:
-        tail: string [rows], the last bytes of each text.
-        token: int32 [rows], what comes behind them.
-        endings: With what a text ends.
-
-    Returns:
-        bool [rows], and the last bytes of the texts with their tokens.
-    """
-    import tensorflow as tf
-
-    stopped = tf.reduce_any(token[:, None] == tf.constant([*endings.tokens], tf.int32), 1)
-    if not endings.strings:
-        return stopped, tail
-    tail = _tail(tail, token, endings)
-    seen = tf.strings.unicode_transcode(tail, "UTF-8", "UTF-8", errors="replace")
-    found = tf.strings.regex_full_match(seen, f"(?s).*(?:{endings.pattern}).*")
-    return stopped | found, tail
-
-
-def _tail(tail: tf.Tensor, token: tf.Tensor, endings: Endings) -> tf.Tensor:
-    """Returns as much of the end of each text as a string that ends it may lie in."""
-    import tensorflow as tf
-
-    last = tf.gather(tf.constant(list(endings.of_tokens)), token)
-    reach = max(len(each.encode()) for each in endings.strings) - 1
-    # Only what is there since the last look can end a text: the token, and what it completes.
-    old = tf.minimum(tf.strings.length(tail), reach)
-    return tf.strings.join([tf.strings.substr(tail, -old, old), last])
+    return without_early_ends(logits, step < wishes.min_new_tokens, endings)

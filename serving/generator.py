@@ -12,7 +12,8 @@ from textmill.serving.decoder import Decoder
 from textmill.serving.defaults import GREEDY, Defaults, check_defaults, kind_of
 from textmill.serving.detokenizer import Detokenizer
 from textmill.serving.encoder_decoder import EncoderDecoder
-from textmill.serving.generation import Endings, cut, generate
+from textmill.serving.endings import Endings, cut
+from textmill.serving.generation import generate
 from textmill.serving.heads import BEAMS, CONVERSATION, PREDICT, Form
 from textmill.serving.prompts import Prompts
 from textmill.serving.sampling import Wishes

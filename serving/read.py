@@ -24,9 +24,10 @@ class Read(NamedTuple):
             other.
         joined: int32 [tokens], which of [rows, time] a token is.
         hidden: float32, 0 where a token may look, else `HIDDEN`: [1, 1, time, slots], where
-            `single` [rows, 1, slots, 1], of a source [rows, 1, 1, slots].
+            `few` [rows, 1, slots, time], of a source [rows, 1, 1, slots].
         count: int32 [3], rows, time and slots.
-        single: Whether `time` is 1, and token i is of row i.
+        few: `time`, if every row has so few tokens that they are read as steps of decoding are:
+            those of a row stand one behind the other. Else 0.
     """
 
     places: tf.Tensor
@@ -35,7 +36,7 @@ class Read(NamedTuple):
     joined: tf.Tensor
     hidden: tf.Tensor
     count: tf.Tensor
-    single: bool
+    few: int = 0
 
 
 class Reader(Protocol):
@@ -45,10 +46,13 @@ class Reader(Protocol):
 
     Attributes:
         longest: Tokens that a row may have.
+        guesses: Tokens that may be guessed from a row's own text and read behind its last one; see
+            `textmill.serving.lookup`.
         counted: Tokens of each prompt that count to the length of what is written behind it.
     """
 
     longest: int
+    guesses: int
     counted: int
 
     def caches(self, rows: tf.Tensor, slots: tf.Tensor) -> Caches:
@@ -93,7 +97,7 @@ def prompt(token_ids: tf.Tensor, lengths: tf.Tensor, slots: tf.Tensor) -> tuple[
     count = tf.stack([rows, time, slots])
     return (
         tf.gather(tf.reshape(token_ids, [-1]), joined),
-        Read(place, row * slots + place, spread, joined, hidden, count, single=False),
+        Read(place, row * slots + place, spread, joined, hidden, count),
     )
 
 
@@ -115,20 +119,34 @@ def source(sources: tf.RaggedTensor) -> tuple[tf.Tensor, Read]:
     joined = row * time + place
     spread = tf.minimum(firsts[:, None] + tf.range(time), count - 1)
     hidden = tf.where(tf.range(time) < lengths[:, None], 0.0, HIDDEN)[:, None, None]
-    read = Read(place, joined, spread, joined, hidden, tf.stack([rows, time, time]), single=False)
+    read = Read(place, joined, spread, joined, hidden, tf.stack([rows, time, time]))
     return sources.flat_values, read
 
 
-def following(places: tf.Tensor, slots: tf.Tensor) -> Read:
-    """Returns where the next token of each row is.
+def following(
+    places: tf.Tensor, slots: tf.Tensor, few: int = 1, longest: tf.Tensor | None = None
+) -> Read:
+    """Returns where the next tokens of each row are.
 
     Args:
-        places: int32 [rows], its place.
+        places: int32 [rows], the place of the first.
         slots: Tokens that a row has room for.
+        few: How many each row has.
+        longest: How many a row may have where there is room for more, which no text keeps then.
     """
     import tensorflow as tf
 
-    row = tf.range(tf.size(places))
-    hidden = tf.where(tf.range(slots)[None] <= places[:, None], 0.0, HIDDEN)[:, None, :, None]
-    count = tf.stack([tf.size(places), 1, slots])
-    return Read(places, row * slots + places, row[:, None], row, hidden, count, single=True)
+    rows = tf.size(places)
+    slot = places[:, None] + tf.range(few)
+    hidden = tf.where(tf.range(slots)[:, None] <= slot[:, None, None, :], 0.0, HIDDEN)
+    place = slot if longest is None else tf.minimum(slot, longest - 1)
+    token = tf.range(rows * few)
+    return Read(
+        tf.reshape(place, [-1]),
+        tf.reshape(tf.range(rows)[:, None] * slots + slot, [-1]),
+        tf.reshape(token, [-1, few]),
+        token,
+        hidden,
+        tf.stack([rows, few, slots]),
+        few,
+    )

@@ -10,7 +10,7 @@ import pytest
 
 from generating_models import BEAMS, KINDS, VOCABULARY
 from textmill.serving.decoder import Decoder
-from textmill.serving.generation import Endings
+from textmill.serving.endings import Endings
 from writing import ROWS, decoder, written
 
 

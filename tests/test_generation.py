@@ -12,9 +12,11 @@ import tensorflow as tf
 
 import generating_models
 from generating_models import KINDS, LONGEST, NEW, VOCABULARY, WARPS, WAYS
+from textmill.serving import lookup
 from textmill.serving.decoder import Decoder
-from textmill.serving.generation import Endings, cut, room
+from textmill.serving.endings import Endings, cut
 from textmill.serving.precision import Name
+from textmill.serving.room import room
 from textmill.serving.sampling import drawn, draws
 from textmill.serving.scoring import score
 from writing import END, ROWS, decoder, wishes, written
@@ -35,6 +37,18 @@ def test_greedy_tokens_are_those_of_transformers(generating: Path, kind: str) ->
         assert found == [[i for i in row if i not in ends] for row in wanted]
         assert count == list(map(len, wanted))
     assert golden["greedy"] != golden["late"] != golden["penalty"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_guessing_what_comes_changes_no_token(generating: Path, kind: str) -> None:
+    golden = json.loads((generating / kind / "generated.json").read_text())
+    model, ends = decoder(generating / kind), golden["ends"]
+    for way in ("greedy", "late"):
+        for first in range(len(ROWS)):
+            some = slice(first, first + lookup.ROWS)
+            found, count = written(model, ROWS[some], Endings(tuple(ends)), **WAYS[way])
+            assert found == [[i for i in row if i not in ends] for row in golden[way][some]]
+            assert count == list(map(len, golden[way][some]))
 
 
 def test_a_drawn_row_is_the_same_in_any_batch(llama: Decoder) -> None:

@@ -19,8 +19,8 @@ from textmill.serving import operation_rules, savedmodel
 from textmill.serving.decoder import Decoder
 from textmill.serving.defaults import Defaults, check_defaults
 from textmill.serving.detokenizer import Detokenizer
+from textmill.serving.endings import Endings
 from textmill.serving.fresh_process import ask
-from textmill.serving.generation import Endings
 from textmill.serving.generator import PROMPT, generator_forms, write_generator
 from textmill.serving.graph_rules import gives
 from textmill.serving.graph_tokenizer import graph_tokenizer

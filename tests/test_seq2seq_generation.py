@@ -15,7 +15,7 @@ from seq2seq_models import BEAMS, BEGIN, LONGEST, NEW, WAYS
 from textmill.models.encoder_decoder_serving_weights import encoder_decoder_serving_weights
 from textmill.serving.defaults import GREEDY, decoded
 from textmill.serving.encoder_decoder import EncoderDecoder
-from textmill.serving.generation import Endings
+from textmill.serving.endings import Endings
 from textmill.serving.precision import PRECISIONS, Name
 from textmill.serving.scoring import score
 

@@ -16,8 +16,8 @@ from textmill.prompt_frame import PromptFrame
 from textmill.serving.defaults import GREEDY
 from textmill.serving.detokenizer import Detokenizer
 from textmill.serving.encoder_decoder import EncoderDecoder
+from textmill.serving.endings import Endings
 from textmill.serving.fresh_process import ask
-from textmill.serving.generation import Endings
 from textmill.serving.generator import SOURCE, generator_forms, write_generator
 from textmill.serving.graph_tokenizer import graph_tokenizer
 from textmill.serving.prompts import Prompts

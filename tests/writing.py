@@ -13,7 +13,8 @@ from textmill.models.decoder_serving_weights import decoder_serving_weights
 from textmill.serving.beams import search
 from textmill.serving.decoder import Decoder
 from textmill.serving.defaults import Defaults, kind_of
-from textmill.serving.generation import Endings, generate
+from textmill.serving.endings import Endings
+from textmill.serving.generation import generate
 from textmill.serving.precision import PRECISIONS, Name
 from textmill.serving.sampling import Wishes
 
