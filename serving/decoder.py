@@ -361,10 +361,13 @@ def _norm(store: Store, weights: Scale | None, epsilon: float) -> Kept:
 
 
 def _swapped(x: tf.Tensor, outer: int, inner: int, size: int) -> tf.Tensor:
-    """Returns what lies as [any, outer, inner, size] as [any, inner, outer, size]."""
+    """Returns what lies as [any, outer, inner, size] as [any, inner, outer, size].
+
+    A transpose of oneDNN would wake threads, which takes longer than this does.
+    """
     import tensorflow as tf
 
-    return tf.transpose(tf.reshape(x, [-1, outer, inner, size]), [0, 2, 1, 3])
+    return tf.stack(tf.unstack(tf.reshape(x, [-1, outer, inner, size]), axis=1), axis=2)
 
 
 def _waves(places: tf.Tensor, waves: Array) -> tf.Tensor:
