@@ -90,9 +90,7 @@ def search(
     import tensorflow as tf
 
     held = room(prompts, wishes.max_new_tokens, network.longest)
-    rows = tf.size(held.lengths)
-    most = tf.reduce_max(tf.concat([held.most, [1]], 0))
-    slots = tf.reduce_max(tf.concat([held.lengths + held.most, [1]], 0))
+    rows, most, slots = tf.size(held.lengths), held.widest, held.slots
     step_of = _Step(held, wishes, endings, beams, length_penalty, counted=network.counted)
     tokens, read = prompt(held.token_ids, held.lengths, slots)
     x, caches = network(tokens, read, network.caches(rows, slots))

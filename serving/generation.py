@@ -109,7 +109,7 @@ def _one_by_one(
     state = _State(
         tf.constant(-1),
         tf.zeros([rows], tf.int32),
-        tf.fill(tf.stack([rows, tf.reduce_max(tf.concat([held.most, [1]], 0))]), -1),
+        tf.fill(tf.stack([rows, held.widest]), -1),
         held.most > 0,
         tf.fill([rows], ""),
     )

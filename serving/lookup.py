@@ -141,6 +141,6 @@ def generate_greedily(
         ),
         parallel_iterations=1,
     )
-    place = tf.range(tf.reduce_max(tf.concat([held.most, [1]], 0)))[None]
+    place = tf.range(held.widest)[None]
     new = tf.gather(state.text, tf.minimum(held.lengths[:, None] + place, slots - 1), batch_dims=1)
     return tf.where(place < state.count[:, None], new, -1)

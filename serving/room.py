@@ -22,6 +22,13 @@ class Room(NamedTuple):
     most: tf.Tensor
 
     @property
+    def widest(self) -> tf.Tensor:
+        """Returns how many tokens come behind any prompt at most, one at least."""
+        import tensorflow as tf
+
+        return tf.reduce_max(tf.concat([self.most, [1]], 0))
+
+    @property
     def slots(self) -> tf.Tensor:
         """Returns how many tokens the longest row has in the end, one at least."""
         import tensorflow as tf
