@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from textmill.serving.endings import Endings, ended, without_ends
 from textmill.serving.generation import heeded
-from textmill.serving.read import following, prompt
+from textmill.serving.read import following
 from textmill.serving.room import Room, room
 from textmill.serving.sampling import Wishes
+from textmill.serving.steps import begun, stepped
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -92,9 +93,7 @@ def search(
     held = room(prompts, wishes.max_new_tokens, network.longest)
     rows, most, slots = tf.size(held.lengths), held.widest, held.slots
     step_of = _Step(held, wishes, endings, beams, length_penalty, counted=network.counted)
-    tokens, read = prompt(held.token_ids, held.lengths, slots)
-    x, caches = network(tokens, read, network.caches(rows, slots))
-    logits = network.logits(tf.gather(x, tf.cumsum(held.lengths) - 1))
+    logits, caches = begun(network, held, slots)
     lines = tf.stack([rows, beams])
     nothing = tf.fill(tf.stack([rows, beams, most]), -1)
     state = _State(
@@ -117,16 +116,7 @@ def search(
         state = step_of(state, network.logits(x))
         return state, network.picked(caches, rows * beams, state.line)
 
-    state, _ = tf.while_loop(
-        lambda state, caches: tf.reduce_any(state.open),
-        body,
-        (state, caches),
-        shape_invariants=(
-            tf.nest.map_structure(lambda each: tf.TensorShape([None] * len(each.shape)), state),
-            [tf.TensorShape([None, each.shape[-1]]) for each in caches],
-        ),
-        parallel_iterations=1,
-    )
+    state = stepped(lambda state: state.open, body, state, caches)
     return without_ends(state.ends.new[:, 0], endings)
 
 

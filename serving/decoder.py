@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from textmill.decoder_weights import DecoderBlock, DecoderWeights
 from textmill.serving.cross_attention import CrossAttention, Memory
-from textmill.serving.decoder_layers import activation, linear, norm, ordered, product
-from textmill.serving.lookup import GUESSES
+from textmill.serving.decoder_layers import activation, linear, norm, ordered
 from textmill.serving.precision import FLOAT32, Precision, Reading, Store
-from textmill.serving.quantization import dequantized
+from textmill.serving.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from textmill.decoder_weights import Array, Scale
-    from textmill.serving.decoder_layers import Kept, Layer
+    from textmill.serving.decoder_layers import Kept
     from textmill.serving.read import Caches, Read
 
     Angles = tuple[tf.Tensor, tf.Tensor] | None  # cosines and sines of places
@@ -104,7 +103,7 @@ class Network:
     ) -> None:
         read = read or decoder.store.read()
         self.longest, self.counted = decoder.longest, counted
-        self.guesses = GUESSES if memory is None else 0  # what is made of a source repeats little
+        self.guesses = memory is None  # what is made of a source repeats itself little
         self._decoder = decoder
         self._kind = decoder.store.precision.products
         self._tokens = decoder.tokens.look_up(read)
@@ -183,50 +182,6 @@ class Network:
         exact = tf.linalg.matvec(rows, x)
         row = tf.broadcast_to(tf.range(tf.shape(best)[0])[:, None], tf.shape(best))
         return tf.tensor_scatter_nd_update(found, tf.stack([row, best], -1), exact)
-
-
-class Table:
-    """Embeddings, or the kernel of the last layer.
-
-    Args:
-        store: Where they are kept.
-        value: float32 [tokens, width].
-        multiplied: Whether it is the kernel of the last layer, embeddings too or not.
-    """
-
-    def __init__(self, store: Store, value: Array, *, multiplied: bool = False) -> None:
-        precision = store.precision
-        # A product of eight rows of float32 takes half the time if a column is a token's. Scales
-        # are of the numbers of a token, which are looked up together.
-        self._across = (
-            multiplied and precision.products == "float32" and precision.weights != "int8"
-        )
-        self._kept = store.matrix(value.T if self._across else value, axis=1)
-        self._kind, self._width = precision.products, value.shape[1]
-
-    def look_up(self, read: Reading) -> Layer:
-        """Returns what gives the lines of ids, float32 [ids, width]."""
-        import tensorflow as tf
-
-        place, scales = self._kept
-        whole = read.vector(place)
-        if self._across:
-            return lambda ids: tf.cast(tf.transpose(tf.gather(whole, ids, axis=1)), tf.float32)
-        if scales is None:
-            return lambda ids: tf.cast(tf.gather(whole, ids), tf.float32)
-        scale = read.vector(scales)
-        return lambda ids: dequantized(tf.gather(whole, ids), tf.gather(scale, ids), self._width)
-
-    def layer(self, read: Reading) -> Layer:
-        """Returns what multiplies by all lines, float32 [ids, width] to float32 [ids, tokens]."""
-        import tensorflow as tf
-
-        kernel = read.matrix(self._kept)
-        if self._across:
-            return lambda x: tf.matmul(x, kernel)
-        if self._kind == "float32":
-            return lambda x: tf.matmul(x, kernel, transpose_b=True)
-        return lambda x: tf.cast(product(tf.cast(x, self._kind), kernel), tf.float32)
 
 
 class _Block:

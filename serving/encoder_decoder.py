@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from textmill.encoder_decoder_weights import EncoderDecoderWeights
 from textmill.serving.cross_attention import Memory
-from textmill.serving.decoder import Decoder, Network, Table
+from textmill.serving.decoder import Decoder, Network
 from textmill.serving.precision import FLOAT32, Precision, Store
 from textmill.serving.read import source
+from textmill.serving.table import Table
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from textmill.serving.endings import Endings, ended, without_early_ends, without_ends
-from textmill.serving.lookup import ROWS, generate_greedily
-from textmill.serving.read import following, prompt
+from textmill.serving.lookup import GUESSES, ROWS, generate_greedily
+from textmill.serving.read import following
 from textmill.serving.room import Room, room
 from textmill.serving.sampling import Wishes, drawn, draws, penalized
+from textmill.serving.steps import begun, stepped
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -34,9 +35,6 @@ class _State(NamedTuple):
     tail: tf.Tensor
 
 
-SHAPES = _State([], [None], [None, None], [None], [None])
-
-
 def generate(
     network: Reader, prompts: tf.RaggedTensor, wishes: Wishes, endings: Endings
 ) -> tuple[tf.RaggedTensor, tf.Tensor]:
@@ -57,11 +55,8 @@ def generate(
 
     held = room(prompts, wishes.max_new_tokens, network.longest)
     looked_up = network.guesses and not endings.strings
-    slots = held.slots + network.guesses if looked_up else held.slots
-    rows = tf.size(held.lengths)
-    tokens, read = prompt(held.token_ids, held.lengths, slots)
-    x, caches = network(tokens, read, network.caches(rows, slots))
-    logits = network.logits(tf.gather(x, tf.cumsum(held.lengths) - 1))
+    slots = held.slots + GUESSES if looked_up else held.slots
+    logits, caches = begun(network, held, slots)
 
     def one_by_one() -> tf.Tensor:
         return _one_by_one(network, logits, caches, slots, held, wishes, endings)
@@ -74,7 +69,7 @@ def generate(
     if not looked_up:
         return without_ends(one_by_one(), endings)
     greedy = tf.reduce_all((wishes.temperature <= 0) & (wishes.repetition_penalty == 1))
-    new = tf.cond(greedy & (rows <= ROWS), greedily, one_by_one)
+    new = tf.cond(greedy & (tf.size(held.lengths) <= ROWS), greedily, one_by_one)
     return without_ends(new, endings)
 
 
@@ -120,17 +115,7 @@ def _one_by_one(
         x, caches = network(state.token, following(places, slots), caches)
         return went_on(state, network.logits(x)), caches
 
-    state, _ = tf.while_loop(
-        lambda state, caches: tf.reduce_any(state.alive),
-        body,
-        (state, caches),
-        shape_invariants=(
-            _State(*map(tf.TensorShape, SHAPES)),
-            [tf.TensorShape([None, each.shape[-1]]) for each in caches],
-        ),
-        parallel_iterations=1,
-    )
-    return state.new
+    return stepped(lambda state: state.alive, body, state, caches).new
 
 
 def heeded(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from textmill.serving.endings import is_end, without_early_ends
 from textmill.serving.read import following
+from textmill.serving.steps import stepped
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -131,16 +132,7 @@ def generate_greedily(
     state = _State(text, tf.zeros_like(held.lengths), held.most > 0)
     none = tf.zeros(tf.stack([tf.shape(text)[0], 0]), tf.int32)
     state = went_on(state, tf.ensure_shape(none, [None, 0]), logits)
-    state, _ = tf.while_loop(
-        lambda state, caches: tf.reduce_any(state.alive),
-        body,
-        (state, caches),
-        shape_invariants=(
-            _State(*map(tf.TensorShape, ([None, None], [None], [None]))),
-            [tf.TensorShape([None, each.shape[-1]]) for each in caches],
-        ),
-        parallel_iterations=1,
-    )
+    state = stepped(lambda state: state.alive, body, state, caches)
     place = tf.range(held.widest)[None]
     new = tf.gather(state.text, tf.minimum(held.lengths[:, None] + place, slots - 1), batch_dims=1)
     return tf.where(place < state.count[:, None], new, -1)

@@ -46,13 +46,13 @@ class Reader(Protocol):
 
     Attributes:
         longest: Tokens that a row may have.
-        guesses: Tokens that may be guessed from a row's own text and read behind its last one; see
+        guesses: Whether what comes next may be guessed from a row's own text; see
             `textmill.serving.lookup`.
         counted: Tokens of each prompt that count to the length of what is written behind it.
     """
 
     longest: int
-    guesses: int
+    guesses: bool
     counted: int
 
     def caches(self, rows: tf.Tensor, slots: tf.Tensor) -> Caches:

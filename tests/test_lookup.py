@@ -33,7 +33,7 @@ class Chain(NamedTuple):
     second: tf.Tensor
     steps: tf.Variable
     longest: int = LONGEST
-    guesses: int = GUESSES
+    guesses: bool = True
     counted: int = 0
 
     def caches(self, rows: tf.Tensor, slots: tf.Tensor) -> Caches:
@@ -54,8 +54,10 @@ class Chain(NamedTuple):
             return tf.identity(x)
 
     def picked(self, caches: Caches, rows: tf.Tensor, which: tf.Tensor) -> Caches:
-        """Is for beams."""
-        raise NotImplementedError
+        """Returns the tokens that some rows read."""
+        return [
+            tf.reshape(tf.gather(tf.reshape(cache, [rows, -1]), which), [-1, 1]) for cache in caches
+        ]
 
 
 STEPS = tf.Variable(0)
