@@ -16,8 +16,9 @@ from textmill.serving.version_policy import IN_URL, Loaded, read_labels, read_lo
 
 Target: TypeAlias = Literal["docker", "compose", "kubernetes", "kserve"]
 TARGETS: tuple[Target, ...] = get_args(Target)
-# https://pypi.org/project/tensorflow-serving-api names the releases of the server, too.
-SERVER = "2.21.0"
+# The newest that was announced with its image, https://github.com/tensorflow/serving/issues/4129;
+# the client tensorflow-serving-api is ahead of it.
+SERVER = "2.20.0"
 SERVED = "/models"  # in the container
 KSERVE_SERVED = "/mnt/models"  # there by KServe's storage initializer
 # What each target can read a model from; the others mount the folder itself.
@@ -41,7 +42,7 @@ class Deployment:
         base: The folder of versions on this machine.
         loaded: The versions to load; "latest": the newest, whatever it is; "all".
         labels: Label -> version.
-        server: Release of TensorFlow Serving, "2.21.0" for example.
+        server: Release of TensorFlow Serving, "2.20.0" for example.
         gpu: Whether it runs on a GPU.
         cpus: Cores; None: all that there are.
         storage: Where the cluster reads the model from; None: a volume claim of its own, or, on
@@ -193,11 +194,14 @@ def _server(server: str, folders: Sequence[Path]) -> None:
     for folder in folders:
         least = str(read_manifest(folder).get("minimum_server") or "0")
         if _numbers(server) < _numbers(least):
+            ahead = _numbers(SERVER) < _numbers(least)
             raise UserError(
                 f"--server-version {server}: too old for {folder}",
                 expected=f"TensorFlow Serving {least} or newer, as the model's manifest says",
                 received=server,
-                fix=f"write --server-version {SERVER}",
+                fix=f"write --server-version {least}.0 once there is an image of it"
+                if ahead
+                else f"write --server-version {SERVER}",
             )
 
 

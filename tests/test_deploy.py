@@ -357,6 +357,18 @@ def test_a_server_that_is_too_old_is_refused(base: Path) -> None:
     assert plan_deployment(base, target="docker", server="2.13.0").tag == "2.13.0"
     # Version 2 says nothing of the kind.
     assert plan_deployment(base, target="docker", server="2.12.1", load="2").tag == "2.12.1"
+    # Version 3 needs a server of which there is no image yet: no advice that fails again.
+    manifest.write_text('{"minimum_server": "2.21"}')
+    with pytest.raises(UserError, match=r"write --server-version 2\.21\.0 once there is an image"):
+        plan_deployment(base, target="docker")
+
+
+def test_the_image_is_one_that_was_announced(base: Path) -> None:
+    # https://github.com/tensorflow/serving/issues/4129, on 2026-08-12
+    assert plan_deployment(base, target="docker").tag == "2.20.0"
+    assert "tensorflow/serving:2.20.0-gpu" in "".join(
+        deploy_files(plan_deployment(base, target="docker", gpu=True)).values()
+    )
 
 
 def test_memory_grows_with_what_is_loaded(base: Path) -> None:
