@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Literal
 
 from textmill.artifact import SPLITS, Examples, LabelKind, write_json
 from textmill.components.cleaning import UNTOUCHED, Cleaning
+from textmill.components.conflicts import SUITED, Conflicts, suited
 from textmill.components.settling import DUPLICATE, LEAKED, settle
 from textmill.components.shards import schema_of, write
 from textmill.components.sources.source import Source
@@ -36,15 +38,15 @@ def ingest(
     split_column: str | None = None,
     where: Mapping[str, str] = EVERYWHERE,
     cleaning: Cleaning = DEFAULT_CLEANING,
-    conflicts: Literal["majority", "reject"] = "majority",
+    conflicts: Conflicts | None = None,
     split_by: Literal["texts", "text"] = "texts",
 ) -> None:
     r"""Reads `source`, cleans its texts, drops what is twice or unusable, and splits the rest.
 
     Rows whose cleaned text is equal become one: the first of them is kept. Where their labels
-    differ, those of the most frequent label stay and the others are put into quarantine; with no
-    such label, all of them are. No text is in two splits: where a test file or a split column says
-    so, it is in test rather than in validation, and in validation rather than in train.
+    differ, `conflicts` says which label it has. No text is in two splits: where a test file or a
+    split column says so, it is in test rather than in validation, and in validation rather than in
+    train.
 
     Args:
         out: Filled with `<split>/part-*.parquet`, `quarantine.parquet` and `schema.json`. Columns:
@@ -65,7 +67,11 @@ def ingest(
             decides instead of the hash.
         where: Column -> value: other rows are left out, and not counted as rejected.
         cleaning: What is done to the texts.
-        conflicts: "majority", or "reject": a text with two labels goes to quarantine altogether.
+        conflicts: What a text with different labels gets: the "majority" label, while rows of the
+            others, or of all where none is the most frequent, are put into quarantine; the "mean"
+            of numbers; the "union" of names or spans, and quarantine where spans overlap; or
+            "reject": quarantine for all. None: the mean of numbers, the union of names, or else the
+            majority. A row counts as often as it comes.
         split_by: Where rows have two texts, whether a pair of them is in one split alone, or
             every first "text", whatever the second: so it must be where one is made of the other.
 
@@ -84,13 +90,7 @@ def ingest(
         >>> sum(examples.schema()["rows"].values()), examples.schema()["duplicates"]
         (100, 1)
     """
-    if conflicts not in ("majority", "reject"):
-        raise UserError(
-            f"conflicts = {conflicts!r}",
-            expected=one_of(["majority", "reject"]),
-            received=repr(conflicts),
-            fix='set conflicts = "majority"',
-        )
+    conflicts = suited(labels, conflicts)
     columns = [name for name in (text, pair, label) if name is not None]
     twice = [name for name in columns if columns.count(name) > 1]
     if twice:
@@ -125,7 +125,7 @@ def ingest(
             stage,
             shares,
             cleaning,
-            reject_conflicts=conflicts == "reject",
+            conflicts=conflicts,
             by_text=split_by == "text",
         )
         schema = schema_of(stage)
@@ -137,7 +137,7 @@ def ingest(
             expected=_USABLE[labels] if label else "rows with a text",
             received=", ".join(f"{reason} ({n})" for reason, n in rejected.most_common(3))
             + _first(out.path / "quarantine.parquet"),
-            fix="see whether text, label, encoding and delimiter are those of the data",
+            fix=_fix(labels, rejected),
         )
     types = {field.name: str(field.type) for field in schema}
     write_json(
@@ -155,6 +155,7 @@ def ingest(
             "rejected": dict(sorted(rejected.items())),
             "duplicates": counts[DUPLICATE],
             "conflicts": counts["conflicts"],
+            "settled_by": conflicts,
             "leaked": counts[LEAKED],
             "left_out": stage.left_out,
         },
@@ -167,6 +168,14 @@ _USABLE: Mapping[LabelKind, str] = {
     "number": "rows with a text and a number as their label",
     "spans": "rows with a text and its spans, [[start, end, name], …] in characters",
 }
+
+
+def _fix(labels: LabelKind, rejected: Counter[str]) -> str:
+    """Returns what to do where no row is left."""
+    if rejected and rejected.most_common(1)[0][0] == "conflicting labels":
+        ways = " or ".join(f'"{way}"' for way in SUITED[labels] if way != "reject")
+        return f"set data.conflicts to {ways}, or give each text one label"
+    return "see whether text, label, encoding and delimiter are those of the data"
 
 
 def _first(quarantine: Path) -> str:

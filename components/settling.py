@@ -8,9 +8,10 @@ from bisect import bisect
 from collections.abc import Mapping
 from hashlib import blake2b
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from textmill.components.cleaning import Cleaning, clean
+from textmill.components.conflicts import Conflicts, combine
 from textmill.components.staging import CLAIMS, EXTRA, Stage
 
 if TYPE_CHECKING:
@@ -25,21 +26,22 @@ def settle(
     shares: Mapping[str, float],
     cleaning: Cleaning,
     *,
-    reject_conflicts: bool,
+    conflicts: Conflicts,
     by_text: bool = False,
 ) -> daft.DataFrame:
     """Returns the staged rows with clean texts and their fates, sorted by fate and order.
 
     Rows with one text (or one pair of texts) are looked at together. The first split in `CLAIMS`
-    that holds it has it, and its rows in the others are `LEAKED`. Of the labels that remain, the
-    most frequent wins: its first row stays, its others are `DUPLICATE`, and the rows of other
-    labels go to `QUARANTINE`.
+    that holds it has it, and its rows in the others are `LEAKED`. Of the labels that remain, by
+    "majority" the most frequent wins: its first row stays, its others are `DUPLICATE`, and the rows
+    of other labels go to `QUARANTINE`. By "mean" or "union" the first row of all stays with the
+    label that they make together, and the others are `DUPLICATE`.
 
     Args:
         stage: The staged rows.
         shares: Split -> its share of the rows whose split is open.
         cleaning: What is done to the texts.
-        reject_conflicts: Whether no label wins where there are two.
+        conflicts: What is done where there are two labels.
         by_text: Whether of pairs the first text alone decides the split: then no first text is in
             two splits.
 
@@ -100,32 +102,80 @@ def settle(
             "labels": _count(leads).over(same_text),
         }
     )
-    wins = col("votes") == col("best")
+    contested = col("labels") > lit(1)
+    outcome = _combined if conflicts in ("mean", "union") else _elected
+    rows, keeps, lost, why, label = outcome(rows, stage, conflicts)
+    return (
+        rows.with_columns(
+            {
+                "fate": f.when(~col("good"), lit(QUARANTINE))
+                .when(~claims, lit(LEAKED))
+                .when(lost, lit(QUARANTINE))
+                .when(keeps, col("split"))
+                .otherwise(lit(DUPLICATE)),
+                "reason": f.when(~col("good"), col("reason")).otherwise(why),
+                "conflict": col("good") & contested & (col("order") == col("opening")),
+                "label": label,
+            }
+        )
+        .select("fate", "conflict", *stage.columns())
+        .sort(["fate", "order"])
+    )
+
+
+# Of a text with different labels: the rows, and which of them stays, which are lost, why, and the
+# label that the one that stays has.
+Outcome: TypeAlias = (
+    "tuple[daft.DataFrame, daft.Expression, daft.Expression, daft.Expression, daft.Expression]"
+)
+
+
+def _elected(rows: daft.DataFrame, stage: Stage, conflicts: Conflicts) -> Outcome:
+    """Has the most frequent label win, or with "reject" none."""
+    from daft import Window, col, lit
+    from daft import functions as f
+
+    same_text = Window().partition_by("good", "text", "pair")
+    wins, leads = col("votes") == col("best"), col("order").eq_null_safe(col("first"))
     rows = rows.with_columns(
         {
             "winner": f.when(wins, col("label")).otherwise(lit(None)).min().over(same_text),
             "winners": _count(leads & wins).over(same_text),
         }
     )
-    contested = col("labels") > lit(1)
-    undecided = contested if reject_conflicts else col("winners") > lit(1)
-    return (
-        rows.with_columns(
-            {
-                "fate": f.when(~col("good"), lit(QUARANTINE))
-                .when(~claims, lit(LEAKED))
-                .when(undecided | ~wins, lit(QUARANTINE))
-                .when(leads, col("split"))
-                .otherwise(lit(DUPLICATE)),
-                "reason": f.when(~col("good"), col("reason"))
-                .when(undecided, f.format(_UNDECIDED, *map(col, ("label", "votes", "rows"))))
-                .otherwise(f.format(_OUTVOTED, *map(col, ("label", "winner", "best", "votes")))),
-                "conflict": col("good") & contested & (col("order") == col("opening")),
-            }
-        )
-        .select("fate", "conflict", *stage.columns())
-        .sort(["fate", "order"])
-    )
+    undecided = (col("labels") if conflicts == "reject" else col("winners")) > lit(1)
+    tied = f.format(_UNDECIDED, *map(col, ("label", "votes", "rows")))
+    beaten = f.format(_OUTVOTED, *map(col, ("label", "winner", "best", "votes")))
+    why = f.when(undecided, tied).otherwise(beaten)
+    return rows, leads, undecided | ~wins, why, col("label")
+
+
+def _combined(rows: daft.DataFrame, stage: Stage, conflicts: Conflicts) -> Outcome:
+    """Has the first row get what all labels make together."""
+    import daft
+    from daft import DataType, Window, col, lit
+    from daft import functions as f
+
+    @daft.func.batch(return_dtype=DataType.string(), use_process=False)
+    def combined(votes: daft.Series) -> Any:
+        # Each label of a text once: its rows, a space, the label.
+        each = ([vote.split(" ", 1) for vote in row] for row in votes.to_pylist())
+        return [
+            combine([(int(n), label) for n, label in row], stage.labels, stage.separator)
+            if len(row) > 1
+            else None
+            for row in each
+        ]
+
+    leads = col("good") & col("order").eq_null_safe(col("first"))
+    vote = f.format("{} {}", col("votes"), col("label"))
+    votes = f.when(leads, vote).otherwise(lit(None)).list_agg_distinct()
+    votes = votes.over(Window().partition_by("good", "text", "pair"))
+    rows = rows.with_column("combined", combined(votes))
+    lost = (col("labels") > lit(1)) & col("combined").is_null()
+    label = f.coalesce(col("combined"), col("label"))
+    keeps = col("order").eq_null_safe(col("opening"))
+    return rows, keeps, lost, lit("conflicting labels: spans that overlap"), label
 
 
 _UNDECIDED = "conflicting labels: '{}' in {} of {} rows"

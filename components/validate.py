@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from textmill.artifact import SPLITS, Examples, ExamplesSchema, Split, Statistics, write_json
+from textmill.components.conflicts import SUITED
 from textmill.errors import UserError
 from textmill.models.labels import names_in
 from textmill.progress import warn
@@ -244,8 +245,26 @@ def _warnings(schema: ExamplesSchema) -> Iterator[str]:
         reasons = Counter(schema["rejected"]).most_common(3)
         counts = ", ".join(f"{reason} ({n})" for reason, n in reasons)
         yield f"{rejected / schema['read']:.0%} of the rows were rejected: {counts}"
+    yield from _conflict_warnings(schema)
     if schema["duplicates"] > DUPLICATE_SHARE * schema["read"]:
         yield f"{schema['duplicates'] / schema['read']:.0%} of the rows were duplicates"
+
+
+def _conflict_warnings(schema: ExamplesSchema) -> Iterator[str]:
+    """Warns of texts with different labels, and of rows that went because of them."""
+    texts, how = schema["conflicts"], schema["settled_by"]
+    lost = schema["rejected"].get("conflicting labels", 0)
+    given = {"mean": "the mean of their numbers", "union": "all of their labels"}.get(how)
+    if texts and given:
+        yield f'{texts:,} texts came with different labels and got {given}: conflicts = "{how}"'
+    if lost:
+        ways = ", ".join(f'"{way}"' for way in SUITED[schema["labels"]] if way != how)
+        yield (
+            f"{lost:,} rows are in quarantine, because {texts:,} texts came with different labels: "
+            f'data.conflicts is "{how}", and may be {ways}'
+        )
+    if schema["leaked"]:
+        yield f"{schema['leaked']:,} rows were left out, because their texts are in a later split"
 
 
 def _schema_text(schema: ExamplesSchema, labels: list[str]) -> str:

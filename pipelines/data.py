@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from textmill.artifact import LabelKind
 from textmill.components.cleaning import UNTOUCHED, Cleaning
+from textmill.components.conflicts import Conflicts
 from textmill.components.sources.by_name import open_source
 from textmill.components.sources.documents import Separation
 from textmill.components.sources.source import Source
@@ -94,8 +95,9 @@ class Data(Files):
         split: Split -> share of the rows.
         split_column: Column that says train, validation or test, instead of shares.
         test_source: A separate source for the test split.
-        conflicts: What to do with a text that has two labels: the "majority" label wins, or
-            "reject" it.
+        conflicts: What a text gets that comes with different labels: the "majority" label, the
+            "mean" of numbers, the "union" of any number of labels or of spans; or "reject" it.
+            None: the mean of numbers, the union of any number of labels, or else the majority.
         clean: See `Clean`.
     """
 
@@ -109,7 +111,7 @@ class Data(Files):
     )
     split_column: str | None = None
     test_source: str | None = None
-    conflicts: Literal["majority", "reject"] = "majority"
+    conflicts: Conflicts | None = None
     clean: Clean = field(default_factory=Clean)
 
     def texts(self) -> tuple[str, ...]:

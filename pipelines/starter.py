@@ -32,7 +32,7 @@ label  = {label}                   # {label_why}
 split  = {{train = 0.8, validation = 0.1, test = 0.1}}
 # test_source = "test.csv"           # a separate file for the test split
 # split_column = "split"             # or a column that says train, validation or test
-# conflicts = "majority"             # a text with two labels: "majority" wins, or "reject" it
+# conflicts = "majority"             # a text with different labels: or "mean", "union", "reject"
 
 # [data.clean]                       # what happens to a text first; these are the defaults
 # html = true

@@ -176,7 +176,8 @@ def test_the_order_of_labels_is_no_conflict(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     labels = [["b", "a"], ["a", "b"], "a|b", ["a"], ["b", "a", "b"]]
     file.write_text("\n".join(json.dumps({"text": "same", "label": each}) for each in labels))
-    examples = ingested(tmp_path / "out", open_source(str(file)), labels="many")
+    source = open_source(str(file))
+    examples = ingested(tmp_path / "out", source, labels="many", conflicts="majority")
     assert [row["label"] for row in all_rows(examples)] == ["a|b"]
     assert examples.schema()["duplicates"] == 3
     assert [row["reason"] for row in quarantine(examples)] == [

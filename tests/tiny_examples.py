@@ -51,6 +51,7 @@ def make_examples(folder: Path, **splits: list[Row]) -> Examples:
         rejected={},
         duplicates=0,
         conflicts=0,
+        settled_by="majority",
         leaked=0,
         left_out=0,
     )
