@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from textmill.artifact import write_json
 from textmill.errors import UserError, one_of
+from textmill.models.gguf_metadata import check_metadata, one_value
 
 Array = npt.NDArray[Any]
 
@@ -29,7 +30,8 @@ SPLITS = {
     "llama3": "llama3",
     "qwen2": "qwen2",
 }
-SPECIAL = (2, 3)  # kinds of tokens that stand for no text: unknown, control
+NORMAL, UNKNOWN, CONTROL = 1, 2, 3  # kinds of tokens
+SPECIAL = (UNKNOWN, CONTROL)  # those that stand for no text
 _NAMES = {
     "token_embd": "model.embed_tokens",
     "output_norm": "model.norm",
@@ -69,15 +71,54 @@ class GgufFile(Mapping[str, Array]):
                 received=self.kind,
                 fix="name the model's Hugging Face folder instead",
             )
+        if self._reader.byte_order == "S":
+            raise UserError(
+                f"{file}: its bytes are in the order of another kind of processor",
+                expected="a file with the lowest byte of a number first",
+                received="one with the highest byte first",
+                fix="turn it: gguf-convert-endian FILE little",
+            )
         self._tensors = {_named(tensor.name): tensor for tensor in self._reader.tensors}
-        scaled = [name for name in self._tensors if name.startswith("rope_")]
-        if scaled or self.value("rope.scaling.type", "none") != "none":
+        if "rope_freqs.weight" in self._tensors:
             raise UserError(
                 f"{file}: its places are scaled",
                 expected="a model without rope scaling",
-                received=", ".join(scaled) or str(self.value("rope.scaling.type")),
+                received="rope_freqs.weight",
                 fix="name the model's Hugging Face folder instead",
             )
+        fields = self._reader.fields.items()
+        # Lists of tokens are long, and of no concern here.
+        told = {key: f.contents() for key, f in fields if not key.startswith("tokenizer.")}
+        check_metadata(str(file), told, self.kind)
+        self._check_tensors()
+
+    def _check_tensors(self) -> None:
+        """Refuses tensors that the layers have no place for, and numbers that can't be read."""
+        from gguf import GGMLQuantizationType, dequantize
+
+        layers = self._number("block_count")
+        known = set(_known_tensors(self.kind, layers))
+        strange = sorted(each.name for each in self._reader.tensors if each.name not in known)
+        if strange:
+            raise UserError(
+                f"{self._file}: tensor {strange[0]} is not computed here",
+                expected=f"the tensors of a {KINDS[self.kind]} model of {layers} layers alone",
+                received=", ".join(strange[:3]) + ", …" * (len(strange) > 3),
+                fix="name the model's Hugging Face folder instead, or take another model",
+            )
+        for tensor in self._reader.tensors:
+            if tensor.data.dtype.kind == "f":
+                continue
+            try:
+                dequantize(tensor.data.reshape(-1, tensor.data.shape[-1])[:0], tensor.tensor_type)
+            except (NotImplementedError, KeyError) as error:
+                raise UserError(
+                    f"{self._file}: tensor {tensor.name} is of type "
+                    f"{GGMLQuantizationType(tensor.tensor_type).name}, which can't be read",
+                    expected="numbers that the library gguf turns into float32",
+                    received=str(error)[:200],
+                    fix="take the model in another quantization, such as Q8_0",
+                ) from error
 
     def value(self, key: str, default: Any = None) -> Any:
         """Returns what the file says under a key, with or without its architecture before it."""
@@ -87,17 +128,22 @@ class GgufFile(Mapping[str, Array]):
                 return fields[name].contents()
         return default
 
+    def _number(self, key: str, default: int | None = None) -> int:
+        return int(one_value(self.value(key, default)))
+
     def __getitem__(self, name: str) -> Array:
         from gguf import dequantize
 
         tensor = self._tensors[name]
         shape = [int(size) for size in tensor.shape][::-1]
-        found: Array = dequantize(tensor.data, tensor.tensor_type).astype(np.float32).reshape(shape)
-        heads = {"q_proj": "attention.head_count", "k_proj": "attention.head_count_kv"}
+        stored: Array = tensor.data
+        if stored.dtype.kind != "f":
+            stored = dequantize(stored, tensor.tensor_type)
+        found: Array = stored.astype(np.float32).reshape(shape)
+        heads = self._number("attention.head_count")
+        counts = {"q_proj": heads, "k_proj": self._number("attention.head_count_kv", heads)}
         part = name.split(".")[-2]
-        if self.kind == "llama" and part in heads:
-            found = _in_halves(found, int(self.value(heads[part])))
-        return found
+        return _in_halves(found, counts[part]) if self.kind == "llama" and part in counts else found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
@@ -107,19 +153,20 @@ class GgufFile(Mapping[str, Array]):
 
     def config(self) -> dict[str, Any]:
         """Returns what Hugging Face's `config.json` says."""
-        heads = int(self.value("attention.head_count"))
+        heads = self._number("attention.head_count")
+        width = self._number("embedding_length")
         return {
             "model_type": KINDS[self.kind],
-            "hidden_size": int(self.value("embedding_length")),
-            "intermediate_size": int(self.value("feed_forward_length")),
-            "num_hidden_layers": int(self.value("block_count")),
+            "hidden_size": width,
+            "intermediate_size": self._number("feed_forward_length"),
+            "num_hidden_layers": self._number("block_count"),
             "num_attention_heads": heads,
-            "num_key_value_heads": int(self.value("attention.head_count_kv", heads)),
-            "head_dim": self.value("attention.key_length"),
-            "vocab_size": len(self.value("tokenizer.ggml.tokens")),
+            "num_key_value_heads": self._number("attention.head_count_kv", heads),
+            "head_dim": self._number("attention.key_length", width // heads),
+            "vocab_size": len(self.value("tokenizer.ggml.tokens", [])),
             "rms_norm_eps": float(f"{self.value('attention.layer_norm_rms_epsilon'):.6g}"),
             "rope_theta": float(self.value("rope.freq_base", 10000.0)),
-            "max_position_embeddings": int(self.value("context_length")),
+            "max_position_embeddings": self._number("context_length"),
             "tie_word_embeddings": "lm_head.weight" not in self._tensors,
             "hidden_act": "silu",
         }
@@ -140,10 +187,22 @@ class GgufFile(Mapping[str, Array]):
                 received=f"model {model}, with the rule {rule}",
                 fix="take another model",
             )
-        tokens: list[str] = self.value("tokenizer.ggml.tokens")
-        kinds: list[int] = self.value("tokenizer.ggml.token_type")
+        tokens: list[str] = self.value("tokenizer.ggml.tokens", [])
         merges = [tuple(pair.split(" ")) for pair in self.value("tokenizer.ggml.merges", [])]
-        special = tuple(t for t, kind in zip(tokens, kinds, strict=True) if kind in SPECIAL)
+        known = set(tokens)
+        for pair in merges:
+            lost = [each for each in (*pair, "".join(pair)) if each not in known]
+            if len(pair) != 2 or lost:
+                raise UserError(
+                    f"{self._file}: its tokenizer merges {' and '.join(pair)!r}, and one of these "
+                    "or what they become is no token",
+                    expected="tokenizer.ggml.tokens with all of two parts and the whole",
+                    received=f"no token {lost[0]!r}" if lost else f"{len(pair)} parts",
+                    fix="take the file again from where it came, or make it anew",
+                )
+        special = tuple(
+            t for t, kind in zip(tokens, self._kinds(tokens), strict=True) if kind in SPECIAL
+        )
         made = byte_level(
             {token: i for i, token in enumerate(tokens)},
             merges,
@@ -156,6 +215,29 @@ class GgufFile(Mapping[str, Array]):
             if (number := self.value(f"tokenizer.ggml.{name}_token_id")) is not None
         }
         return made, {**about, "chat_template": self.value("tokenizer.chat_template")}
+
+    def _kinds(self, tokens: list[str]) -> list[int]:
+        """Returns the kind of each token, as `SPECIAL` counts them.
+
+        A file need not say them. Then those that it names by their ids, such as the one that ends a
+        text, stand for no text.
+        """
+        kinds = self.value("tokenizer.ggml.token_type")
+        if kinds is None and tokens:
+            named = {
+                field.contents()
+                for key, field in self._reader.fields.items()
+                if key.startswith("tokenizer.ggml.") and key.endswith("_token_id")
+            }
+            return [CONTROL if i in named else NORMAL for i in range(len(tokens))]
+        if not tokens or len(kinds) != len(tokens):
+            raise UserError(
+                f"{self._file}: its tokens and their kinds are not as many",
+                expected="tokenizer.ggml.tokens, and a number for each in token_type",
+                received=f"{len(tokens)} tokens, and {len(kinds or [])} kinds",
+                fix="take the file again from where it came, or make it anew",
+            )
+        return list(kinds)
 
 
 @cache
@@ -206,10 +288,27 @@ def _named(name: str) -> str:
         >>> _named("blk.3.attn_q.weight"), _named("output_norm.weight")
         ('model.layers.3.self_attn.q_proj.weight', 'model.norm.weight')
     """
-    parts = name.split(".")
-    if parts[0] == "blk" and parts[2] in _NAMES:
-        return f"model.layers.{parts[1]}.{_NAMES[parts[2]]}.{parts[3]}"
-    return f"{_NAMES[parts[0]]}.{parts[1]}" if parts[0] in _NAMES else name
+    match name.split("."):
+        case ["blk", layer, part, end] if part in _NAMES:
+            return f"model.layers.{layer}.{_NAMES[part]}.{end}"
+        case [part, end] if part in _NAMES:
+            return f"{_NAMES[part]}.{end}"
+    return name
+
+
+def _known_tensors(kind: str, layers: int) -> Iterator[str]:
+    """Gives GGUF's names of the tensors that an architecture may have.
+
+    Example:
+        >>> "blk.0.attn_q.bias" in _known_tensors("qwen2", 1)
+        True
+    """
+    once = ("token_embd", "output_norm", "output")
+    yield from (f"{part}.weight" for part in once)
+    for layer in range(layers):
+        yield from (f"blk.{layer}.{part}.weight" for part in _NAMES if part not in once)
+        if kind == "qwen2":
+            yield from (f"blk.{layer}.{part}.bias" for part in ("attn_q", "attn_k", "attn_v"))
 
 
 def _in_halves(rows: Array, heads: int) -> Array:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,27 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("causal"))
 
 
-def write(folder: Path, file: Path, *, kind: str, rule: str = "llama-bpe", **more: Any) -> Path:
-    """Writes a checkpoint as llama.cpp's converter does, with a tokenizer."""
+def write(
+    folder: Path,
+    file: Path,
+    *,
+    kind: str,
+    rule: str = "llama-bpe",
+    without: str = "",
+    change: Callable[[Any], None] = lambda writer: None,
+    **more: Any,
+) -> Path:
+    """Writes a checkpoint as llama.cpp's converter does, with a tokenizer.
+
+    Args:
+        folder: The checkpoint.
+        file: Where to.
+        kind: Architecture.
+        rule: That parts texts.
+        without: A key to leave out.
+        change: What is done with the writer before it writes.
+        **more: Tensors to add.
+    """
     import gguf
 
     config = json.loads((folder / "config.json").read_text())
@@ -87,6 +107,9 @@ def write(folder: Path, file: Path, *, kind: str, rule: str = "llama-bpe", **mor
         writer.add_tensor((f"blk.{layer}." if layer else "") + BACK[known] + end, value)
     for name, value in more.items():
         writer.add_tensor(name, value)
+    if without:
+        del writer.kv_data[0][without]
+    change(writer)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -135,6 +158,103 @@ def test_what_is_not_read(theirs: Path, tmp_path: Path) -> None:
     factors = {"rope_freqs.weight": np.ones(4, np.float32)}
     with pytest.raises(UserError, match="its places are scaled"):
         load(write(theirs / "llama", tmp_path / "scaled.gguf", kind="llama", **factors))
+
+
+def said(key: str, *value: Any) -> Callable[[Any], None]:
+    """Returns what makes a writer say something of the model: GGUFWriter's own method's name."""
+    return lambda writer: getattr(writer, f"add_{key}")(*value)
+
+
+def typed(name: str, number: int) -> Callable[[Any], None]:
+    """Returns what makes a tensor one of another type, its bytes as they were."""
+
+    def change(writer: Any) -> None:
+        from gguf import GGMLQuantizationType
+
+        writer.tensors[0][name].dtype = GGMLQuantizationType(number)
+
+    return change
+
+
+def split_in_two(writer: Any) -> None:
+    writer.add_uint16("split.count", 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (said("sliding_window", 16), "llama.attention.sliding_window 16 is not computed"),
+        (said("expert_count", 4), "llama.expert_count 4 is not computed"),
+        (said("rope_dimension_count", 4), "llama.rope.dimension_count 4 is not computed"),
+        (said("value_length", 4), "llama.attention.value_length 4 is not computed"),
+        (said("key_length", 4), "head_dim 4"),
+        (said("rope_scaling_factor", 2.0), "llama.rope.scaling.factor 2.0 is not computed"),
+        (said("logit_scale", 0.5), "llama.logit_scale 0.5 is not computed"),
+        (said("attn_logit_softcapping", 30.0), "llama.attn_logit_softcapping 30.0"),
+        (said("uint32", "llama.of_tomorrow", 3), "llama.of_tomorrow 3 is not computed"),
+        (said("head_count_kv", [2, 1]), r"llama.attention.head_count_kv \[2, 1\]"),
+        (said("type", "adapter"), "general.type adapter is not computed"),
+        (said("block_count", 1), "tensor blk.1.attn_k.weight is not computed"),
+        (split_in_two, "it is a part of a model"),
+        (said("token_merges", ["Ġx yz"]), "merges 'Ġx and yz'"),
+        (typed("blk.1.ffn_up.weight", 26), "tensor blk.1.ffn_up.weight is of type I32"),
+        ("llama.embedding_length", "it does not say llama.embedding_length"),
+        ("llama.attention.layer_norm_rms_epsilon", "does not say llama.attention.layer_norm_rms"),
+        ("tokenizer.ggml.tokens", "tokens and their kinds are not as many"),
+        ("blk.0.attn_q.bias", "tensor blk.0.attn_q.bias is not computed"),
+        ("blk.1.ffn_down.bias", "tensor blk.1.ffn_down.bias is not computed"),
+        ("blk.0.attn_q_norm.weight", "tensor blk.0.attn_q_norm.weight is not computed"),
+        ("blk.0.attn_q.weight.lora_a", "tensor blk.0.attn_q.weight.lora_a is not computed"),
+        ("output.bias", "tensor output.bias is not computed"),
+    ],
+)
+def test_what_bears_on_the_numbers_is_refused_by_name(
+    change: Any, match: str, theirs: Path, tmp_path: Path
+) -> None:
+    """Keys and tensors that are there, and ones that are not."""
+    given: dict[str, Any] = {"change": change}
+    if isinstance(change, str):
+        needed = change.startswith(("llama.", "tokenizer."))
+        given = {"without": change} if needed else {change: np.ones(32, np.float32)}
+    file = write(theirs / "llama", tmp_path / "model.gguf", kind="llama", **given)
+    with pytest.raises(UserError, match=match):
+        load_decoder(Preset(str(file)), vocabulary_size=0, dropout=0.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        said("head_count_kv", [2, 2]),
+        said("sliding_window", 64),
+        said("rope_dimension_count", 8),
+        said("expert_count", 0),
+        said("uint32", "general.of_tomorrow", 3),
+    ],
+)
+def test_what_changes_nothing_is_let_through(change: Any, theirs: Path, tmp_path: Path) -> None:
+    write(theirs / "llama", tmp_path / "model.gguf", kind="llama", change=change)
+    load_decoder(Preset(str(tmp_path / "model.gguf")), vocabulary_size=0, dropout=0.0)
+
+
+def test_a_file_of_another_order_of_bytes_is_refused(theirs: Path, tmp_path: Path) -> None:
+    """The library reads its numbers, and dequantizes them as if they were in this one's order."""
+    from gguf import GGUFEndian
+
+    def turned(writer: Any) -> None:
+        writer.endianess = GGUFEndian.BIG
+
+    file = write(theirs / "llama", tmp_path / "model.gguf", kind="llama", change=turned)
+    with pytest.raises(UserError, match="order of another kind of processor"):
+        load_causal_tokenizer(Preset(str(file)))
+
+
+def test_tokens_without_kinds(theirs: Path, tmp_path: Path) -> None:
+    file = write(
+        theirs / "llama", tmp_path / "model.gguf", kind="llama", without="tokenizer.ggml.token_type"
+    )
+    tokenizer, ends = load_causal_tokenizer(Preset(str(file)))
+    assert ends == ("<|endoftext|>", "<|endoftext|>")
+    assert tokenizer.decode([0]) == ""  # it stands for no text
 
 
 REFERENCE = """
