@@ -33,6 +33,22 @@ HEADS = {
     "xlm-roberta": {"pooled_dense": "classifier.dense", "logits": "classifier.out_proj"},
 }
 TOKEN_HEAD = {"logits": "classifier"}  # of all kinds, where each token has logits
+# What a file may have beside them, for what it did before: masked words, and the rest of what
+# encoders are trained for first.
+OTHER_HEADS = (
+    "cls.*",
+    "discriminator_predictions.*",
+    "generator_lm_head.*",
+    "generator_predictions.*",
+    "lm_head.*",
+    "lm_predictions.*",
+    "mask_predictions.*",
+    "pooler.*",
+    "predictions.*",
+    "qa_outputs.*",
+    "sop_classifier.*",
+    "vocab_*",
+)
 
 
 def task_of(preset: Preset) -> Task:
@@ -167,6 +183,7 @@ def load_head(model: keras.Model, preset: Preset) -> None:
             kernel, bias = _ordered(places, 0.0), _ordered(places, NEVER)
         source.port_weight(layer.kernel, f"{name}.weight", kernel)
         source.port_weight(layer.bias, f"{name}.bias", bias)
+    source.check_read(*OTHER_HEADS, part="head")
 
 
 def _check_whole(source: Source, preset: Preset, layers: Mapping[str, str], count: int) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from textmill.errors import UserError, one_of
-from textmill.models.numerics import ACTIVATIONS, Numerics, set_numerics
+from textmill.models.checkpoint_config import check_config, read_config
+from textmill.models.encoder_keys import ENCODER_KEYS
+from textmill.models.numerics import Numerics, set_numerics
 from textmill.models.preset import Preset
 from textmill.models.weight_files import open_weights
 from textmill.progress import warn
@@ -22,7 +25,16 @@ Array = npt.NDArray[Any]
 Hook = Callable[[Array, list[int]], Array]
 
 ENCODER_PREFIXES = ("albert.", "bert.", "deberta.", "distilbert.", "electra.", "roberta.")
-ENCODERS = ("albert", "bert", "deberta-v2", "distilbert", "electra", "roberta", "xlm-roberta")
+# Weights that no classifier reads, by names without a prefix.
+BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")  # 0, 1, 2 and so on, or 0
+# Of heads, which are ours when a training begins; a file whose encoder has a prefix tells them by
+# having none.
+HEADS = ("classifier.*", "cls.*", "lm_head.*", "pre_classifier.*", "predictions.*", "qa_outputs.*")
+UNREAD = {
+    "deberta-v2": ("embeddings.position_embeddings.*", "pooler.*"),  # the latter is of its head
+    "roberta": ("pooler.*",),  # its classifiers have a dense layer of their own in its place
+    "xlm-roberta": ("pooler.*",),
+}
 
 
 def load_encoder(preset: Preset, *, dropout: float, precision: str = "float32") -> keras.Model:
@@ -39,32 +51,25 @@ def load_encoder(preset: Preset, *, dropout: float, precision: str = "float32") 
         UserError: The model is of another kind, its weights are missing or damaged, or do not fit
             what its config says.
     """
-    config = preset.config()
-    numerics = _numerics(preset, config)
-    kind = config.get("model_type")
-    if kind not in ENCODERS:
+    kind = preset.config().get("model_type")
+    if kind not in ENCODER_KEYS:
         raise UserError(
             f"{preset.name}: no classifier can be made of a {kind} model",
-            expected=f"model_type {one_of(ENCODERS)} in config.json",
+            expected=f"model_type {one_of(ENCODER_KEYS)} in config.json",
             received=repr(kind),
             fix="take another model",
         )
+    config = read_config(preset)
+    check_config(preset, config, ENCODER_KEYS[kind])
     if kind == "deberta-v2":
         _check_deberta(preset, config)
     converter = converter_of(kind)
-    try:
-        arguments = converter.arguments(config)
-    except KeyError as missing:
-        raise UserError(
-            f"{preset.name}: config.json does not say {missing}",
-            expected=f"the whole config of a {kind} model",
-            received=f"one without {missing}",
-            fix="take the folder again from where it came",
-        ) from missing
-    given = arguments | {"dropout": dropout, "dtype": precision}
+    given = converter.arguments(config) | {"dropout": dropout, "dtype": precision}
     backbone: keras.Model = converter.backbone(**given)
-    converter.convert(backbone, Source(preset), config)
-    set_numerics(backbone, numerics)
+    source = Source(preset)
+    converter.convert(backbone, source, config)
+    source.check_read(*UNREAD.get(kind, ()), *BUFFERS, *HEADS, part="backbone")
+    set_numerics(backbone, _numerics(config))
     return backbone
 
 
@@ -82,6 +87,7 @@ class Source:
     def __init__(self, preset: Preset, prefixes: Sequence[str] = ENCODER_PREFIXES) -> None:
         self._preset, self._weights, self._prefixes = preset, open_weights(preset), prefixes
         self._names = {_bare(name, prefixes): name for name in self._weights}
+        self._read: set[str] = set()
 
     def has(self, name: str) -> bool:
         """Returns whether there is a weight of this name, the model's prefix counted."""
@@ -93,7 +99,36 @@ class Source:
         Raises:
             KeyError: There is none.
         """
-        return self._weights[self._names[_bare(name, self._prefixes)]]
+        whole = self._names[_bare(name, self._prefixes)]
+        self._read.add(whole)
+        return self._weights[whole]
+
+    def check_read(
+        self, *without_effect: str, part: Literal["backbone", "head", "all"] = "all"
+    ) -> None:
+        """Raises where there is a weight that nobody read, for it may bear on the numbers.
+
+        Args:
+            *without_effect: Which need not be read: names without the model's prefix, with `*` for
+                any characters.
+            part: Which are looked at: those with the model's prefix, those without, or all. Where
+                no weight has it, the file is a backbone's.
+
+        Raises:
+            UserError: There is one.
+        """
+        prefixed = {name for name in self._weights if _bare(name, self._prefixes) != name}
+        parts = {"backbone": prefixed or set(self._weights), "all": set(self._weights)}
+        parts["head"] = parts["all"] - parts["backbone"]
+        for name in sorted(parts[part] - self._read):
+            if not any(fnmatchcase(_bare(name, self._prefixes), each) for each in without_effect):
+                raise UserError(
+                    f"{self._preset.name}: weight {name} has no place in the model that config.json"
+                    " describes",
+                    expected="weights that our layers have, and no others",
+                    received=f"{name}, {list(self._weights[name].shape)}",
+                    fix="take another model; or the folder again from where it came, whole",
+                )
 
     def port_weight(
         self, keras_variable: keras.Variable, hf_weight_key: str, hook_fn: Hook | None = None
@@ -182,21 +217,10 @@ def converter_of(kind: str) -> Converter:
     )
 
 
-def _numerics(preset: Preset, config: Mapping[str, Any]) -> Numerics:
-    activation = config.get("hidden_act", config.get("activation", "gelu"))
-    positions = config.get("position_embedding_type", "absolute")
-    for key, value, known in (
-        ("hidden_act", activation, tuple(ACTIVATIONS)),
-        ("position_embedding_type", positions, ("absolute",)),
-    ):
-        if value not in known:
-            raise UserError(
-                f"{preset.name}: {key} {value!r} is not there in KerasHub's encoders",
-                expected=one_of(known),
-                received=repr(value),
-                fix="take another model",
-            )
-    return Numerics(activation, float(config.get("layer_norm_eps", 1e-12)))
+def _numerics(config: Mapping[str, Any]) -> Numerics:
+    if config["model_type"] == "distilbert":  # its norms heed no config
+        return Numerics(config["activation"], 1e-12)
+    return Numerics(config["hidden_act"], float(config["layer_norm_eps"]))
 
 
 def _convert_roberta(backbone: Any, source: Source, config: Mapping[str, Any]) -> None:
@@ -238,40 +262,34 @@ def _deberta(config: Mapping[str, Any]) -> dict[str, Any]:
         "num_heads": config["num_attention_heads"],
         "hidden_dim": config["hidden_size"],
         "intermediate_dim": config["intermediate_size"],
-        "max_sequence_length": config["max_position_embeddings"],
+        "max_sequence_length": _reach(config),  # it is read for distances alone
         "bucket_size": config["position_buckets"],
     }
 
 
 def _check_deberta(preset: Preset, config: Mapping[str, Any]) -> None:
-    """Raises where a model is DeBERTa-v2 and not v3, which KerasHub has."""
-    parts = config.get("pos_att_type", [])
-    found = {
-        "relative_attention": config.get("relative_attention"),
-        "share_att_key": config.get("share_att_key"),
-        "norm_rel_ebd": config.get("norm_rel_ebd"),
-        "position_biased_input": config.get("position_biased_input"),
-        "type_vocab_size": config.get("type_vocab_size"),
-        "conv_kernel_size": config.get("conv_kernel_size", 0),
-        "pos_att_type": sorted(parts.split("|") if isinstance(parts, str) else parts),
-    }
-    wanted = {
-        "relative_attention": True,
-        "share_att_key": True,
-        "norm_rel_ebd": "layer_norm",
-        "position_biased_input": False,
-        "type_vocab_size": 0,
-        "conv_kernel_size": 0,
-        "pos_att_type": ["c2p", "p2c"],
-    }
-    for key, value in found.items():
-        if value != wanted[key]:
+    """Raises where sizes are not those that KerasHub's DeBERTa has, which are one another's."""
+    width, heads = config["hidden_size"], config["num_attention_heads"]
+    buckets = config.get("position_buckets", -1)
+    for key, value, usual in (
+        ("attention_head_size", config.get("attention_head_size", width // heads), width // heads),
+        ("embedding_size", config.get("embedding_size", width), width),
+        ("pooler_hidden_size", config["pooler_hidden_size"], width),
+        ("position_buckets", buckets, max(buckets, 2)),
+    ):
+        if value != usual:
             raise UserError(
-                f"{preset.name}: it is not DeBERTa-v3",
-                expected=f"{key} = {wanted[key]!r} in config.json",
+                f"{preset.name}: {key} {value!r} is not computed here",
+                expected=f"{key} {usual} in config.json of a deberta-v2 model",
                 received=repr(value),
-                fix="take a DeBERTa-v3 model, or another kind",
+                fix="take another model",
             )
+
+
+def _reach(config: Mapping[str, Any]) -> int:
+    """Returns up to how far apart tokens may be in DeBERTa for their distance to be told."""
+    given = int(config["max_relative_positions"])
+    return given if given >= 1 else int(config["max_position_embeddings"])
 
 
 def _convert_deberta(backbone: Any, source: Source, config: Mapping[str, Any]) -> None:
