@@ -58,7 +58,7 @@ def draw_objective(file: Path, attempts: Sequence[Attempt], objective: str) -> N
         bottom = axes.get_xaxis_transform()  # height in shares of the axes
         axes.plot(failed, [0.03] * len(failed), "x", color=RED, transform=bottom, label="failed")
     axes.set_xlabel("trial")
-    axes.set_ylabel(objective)
+    axes.set_ylabel(objective, parse_math=False)  # a name may hold a dollar sign
     axes.set_xlim(0.5, len(attempts) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", color="#e4e6ea", linewidth=0.8)
@@ -117,11 +117,14 @@ def draw_parallel_coordinates(
     unused = any(n not in a.values for a in attempts for n in names)
     for place, (name, each) in enumerate(zip([*names, objective], [*scales, scale], strict=True)):
         axes.plot([place, place], [0, 1], color="black", linewidth=1)
-        axes.text(place, 1.07, name, ha="center", va="bottom", fontweight="bold", fontsize=9)
+        axes.text(
+            place, 1.07, name, ha="center", va="bottom", fontweight="bold", fontsize=9,
+            parse_math=False,
+        )  # fmt: skip
         for height, label in each.ticks():
             axes.plot([place - 0.02, place + 0.02], [height, height], color="black", linewidth=1)
             axes.text(
-                place + 0.04, height, label, fontsize=8, va="center",
+                place + 0.04, height, label, fontsize=8, va="center", parse_math=False,
                 bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
             )  # fmt: skip
     if unused:

@@ -95,3 +95,9 @@ def test_unreadable_files_are_explained(
         file.write_bytes(content)
     with pytest.raises(UserError, match=message):
         read_toml(file)
+
+
+def test_byte_order_mark_before_a_config_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_bytes('\ufeffname = "é"\r\n'.encode())
+    assert read_toml(file) == {"name": "é"}

@@ -42,6 +42,13 @@ def test_long_step_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_plain_lines_keep_what_rich_would_read_as_a_code() -> None:
+    listener, out = plain()
+    listener.started("push")
+    listener.finished("push", "done", 0.5, "models/[v2]/:us:/[/b]\tx")
+    assert out.getvalue() == "push: done in 0.50 s models/[v2]/:us:/[/b]\tx\n"
+
+
 def test_terminal_shows_a_bar_and_then_the_end() -> None:
     out = io.StringIO()
     listener = listener_for(Console(file=out, force_terminal=True, width=100))
@@ -49,8 +56,9 @@ def test_terminal_shows_a_bar_and_then_the_end() -> None:
     listener.started("train")
     listener.advanced("train", 30, 120, "epoch 1/4")
     listener.warned("train", "the [gate] is low")
-    listener.finished("train", "done", 61, "runs/train/ab12")
+    listener.finished("train", "done", 61, "[/]runs/[v2]/:us:/ab12")
     seen = out.getvalue()
+    assert "[/]runs/[v2]/:us:/ab12" in seen
     assert "epoch 1/4" in seen
     assert "the [gate] is low" in seen
     assert "1 min 1 s" in seen.splitlines()[-1]

@@ -79,6 +79,25 @@ def test_predict_reads_lines_of_a_file(project: Path) -> None:
     ]
 
 
+def test_predict_takes_a_line_as_it_is_but_for_its_end(project: Path) -> None:
+    # The mark is how Windows' Notepad begins UTF-8; CR, NEL, U+2028 alone are part of a text.
+    lines = "warm and funny\r\nwarm and funny\n\r\na\rb\x85c\u2028d\r\r\nlast\r"
+    texts = ["warm and funny", "warm and funny", "", "a\rb\x85c\u2028d\r", "last\r"]
+    (project / "marked.txt").write_bytes(lines.encode("utf-8-sig"))
+    said = textmill("predict", "models/1", "--file", "marked.txt", cwd=project)
+    rows = [json.loads(line) for line in said.stdout.split("\n")[:-1]]
+    assert [row["text"] for row in rows] == texts, said.stderr
+    assert rows[0]["scores"] == pytest.approx(rows[1]["scores"], abs=1e-6)
+
+
+def test_path_with_brackets_or_emoji_codes_is_printed_as_it_is(project: Path) -> None:
+    where = "others/[v2]/:us:[/]"
+    said = textmill("run", "textmill.toml", "--set", f'push.to="{where}"', cwd=project)
+    *_, push, last = said.stdout.splitlines()
+    assert last.startswith(f"pushed {where}/1 in "), said.stderr
+    assert push.startswith("push: done in ")
+
+
 def test_check_passes_every_rule(project: Path) -> None:
     said = textmill("check", "models/1", "--json", cwd=project)
     assert said.returncode == 0, said.stdout

@@ -63,14 +63,10 @@ def run(
     from textmill.artifact import Pushed
     from textmill.display import duration, listener_for
 
-    console = Console()
-    made = job.run(force=force or (), listener=listener_for(console))
+    made = job.run(force=force or (), listener=listener_for(Console()))
     done = "pushed" if isinstance(made, Pushed) else "saved"
-    console.print(
-        f"{done} {getattr(made, 'model_path', made.path)} in {duration(time.monotonic() - began)}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    where = getattr(made, "model_path", made.path)
+    print(f"{done} {where} in {duration(time.monotonic() - began)}")
 
 
 @app.command()
@@ -106,12 +102,14 @@ def predict(
             received="both" if texts else "neither",
             fix='textmill predict MODEL_DIR "a text", or --file texts.txt instead of the text',
         )
+    from textmill.lines import lines_of
+
     # What the shell hands over need not be UTF-8.
     given, others = (
         [os.fsencode(text).decode("utf-8", "replace") for text in some or ()]
         for some in (texts, pairs)
     )
-    lines = _lines(file) if file is not None else iter(given)
+    lines = lines_of(file) if file is not None else iter(given)
     if _writes(model):
         if others:
             raise UserError(
@@ -226,10 +224,9 @@ def export(
     from textmill.pipelines.checkpoint import export_checkpoint, export_huggingface
     from textmill.serving.precision import precision_named
 
-    console = Console()
     if to_huggingface:
         export_huggingface(checkpoint, out_dir, max_length=max_length)
-        console.print(f"wrote {out_dir}", highlight=False, soft_wrap=True)
+        print(f"wrote {out_dir}")
         return
     made = export_checkpoint(
         checkpoint,
@@ -237,9 +234,9 @@ def export(
         max_length=max_length,
         pair=pair,
         precision=precision_named(precision),
-        listener=listener_for(console),
+        listener=listener_for(Console()),
     )
-    console.print(f"exported {made}", highlight=False, soft_wrap=True)
+    print(f"exported {made}")
 
 
 @app.command()
@@ -385,22 +382,6 @@ def main(arguments: list[str] | None = None) -> None:
         # The reader has gone, as `| head` does; keep Python from saying so at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-
-
-def _lines(file: Path) -> Iterator[str]:
-    """Yields the lines of a file without their ends; a byte that is no UTF-8 becomes U+FFFD."""
-    if str(file) == "-":
-        file = Path("/dev/stdin")
-    try:
-        with file.open(encoding="utf-8", errors="replace", newline="\n") as lines:
-            yield from (line.rstrip("\r\n") for line in lines)
-    except OSError as error:
-        raise UserError(
-            f"{file}: cannot be read",
-            expected="a text file with a text a line",
-            received=error.strerror or str(error),
-            fix="check the path and its permissions",
-        ) from None
 
 
 def _writes(model: Path) -> bool:

@@ -27,7 +27,7 @@ def read_toml(file: Path) -> dict[str, Any]:
         UserError: There is no such file, or it is not TOML.
     """
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(file.read_text("utf-8-sig"))  # some editors write a mark first
     except FileNotFoundError:
         raise UserError(
             f"{file}: no such config",

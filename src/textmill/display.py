@@ -31,7 +31,7 @@ class Live:
         """Shows the step's line."""
         self._bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description:<9}"),
+            TextColumn("{task.description:<9}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True)),
             TimeRemainingColumn(compact=True),
@@ -86,7 +86,8 @@ class Plain:
         self._print(f"{step}: {status} in {duration(seconds)} {note}".rstrip())
 
     def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        # A path or a name may hold what rich takes for markup or an emoji: [v2], :us:, a tab.
+        print(line, file=self._console.file, flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -77,7 +77,7 @@ def _add_inputs(tree: Tree, record: dict[str, Any], told: set[str]) -> Tree:
         if given["digest"] in told:
             tree.add(Text(f"{name}: {given['type']} {given['digest'][:12]}, as above", "dim"))
         elif made_by is None:
-            tree.add(f"{name}: {given['type']} {given['digest'][:12]}").add(
+            tree.add(Text(f"{name}: {given['type']} {given['digest'][:12]}")).add(
                 Text(given.get("given", "its record is gone"), "dim")
             )
         else:
