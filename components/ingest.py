@@ -12,7 +12,9 @@ from typing import Literal
 
 from textmill.artifact import SPLITS, Examples, LabelKind, write_json
 from textmill.components.cleaning import UNTOUCHED, Cleaning
+from textmill.components.columns import LIST, OBJECT
 from textmill.components.conflicts import SUITED, Conflicts, suited
+from textmill.components.label_column import SEVERAL
 from textmill.components.settling import DUPLICATE, LEAKED, settle
 from textmill.components.shards import schema_of, write
 from textmill.components.sources.source import Source
@@ -22,6 +24,7 @@ from textmill.errors import UserError, nearest, one_of
 SPLIT: Mapping[str, float] = MappingProxyType({"train": 0.8, "validation": 0.1, "test": 0.1})
 EVERYWHERE: Mapping[str, str] = MappingProxyType({})
 DEFAULT_CLEANING = Cleaning()
+HABIT_SHARE = 0.1  # from here on, what is wrong with rows is how the data is made, and no slip
 
 
 def ingest(
@@ -131,12 +134,21 @@ def ingest(
         schema = schema_of(stage)
         counts, rejected = write(out.path, rows, schema, stage)
     kept = {split: counts[CLAIMS.index(split)] for split in SPLITS}
+    quarantined = out.path / "quarantine.parquet"
+    for reason, fix in _HABITS.items():
+        if rejected[reason] > HABIT_SHARE * stage.read:
+            raise UserError(
+                f"{source}: {reason} in {rejected[reason]} of {stage.read} rows",
+                expected=_USABLE[labels] if label else "rows with a text",
+                received=_first(quarantined, reason),
+                fix=fix,
+            )
     if not any(kept.values()):
         raise UserError(
             f"{source}: none of {stage.read} rows can be used",
             expected=_USABLE[labels] if label else "rows with a text",
             received=", ".join(f"{reason} ({n})" for reason, n in rejected.most_common(3))
-            + _first(out.path / "quarantine.parquet"),
+            + f"; the first, {_first(quarantined)}",
             fix=_fix(labels, rejected),
         )
     types = {field.name: str(field.type) for field in schema}
@@ -170,6 +182,13 @@ _USABLE: Mapping[LabelKind, str] = {
 }
 
 
+_HABITS: Mapping[str, str] = {
+    SEVERAL: "set data.multi_label = true, or leave one label in each row",
+    OBJECT: "name what is meant inside the objects, with dots, or write texts in all rows",
+    LIST: "write one value in each row",
+}
+
+
 def _fix(labels: LabelKind, rejected: Counter[str]) -> str:
     """Returns what to do where no row is left."""
     if rejected and rejected.most_common(1)[0][0] == "conflicting labels":
@@ -178,13 +197,16 @@ def _fix(labels: LabelKind, rejected: Counter[str]) -> str:
     return "see whether text, label, encoding and delimiter are those of the data"
 
 
-def _first(quarantine: Path) -> str:
-    """Returns what is wrong with the first rejected row, as the end of a message."""
+def _first(quarantine: Path, reason: str = "") -> str:
+    """Returns the first row rejected for a reason, and what is wrong with it."""
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    for row in pq.read_table(quarantine).slice(0, 1).to_pylist():
+    rows = pq.read_table(quarantine)
+    rows = rows.filter(pc.starts_with(rows["reason"], reason))
+    for row in rows.slice(0, 1).to_pylist():
         label = f", the label {row['label'][:60]!r}" if row.get("label") else ""
-        return f"; the first, {row['file']} line {row['line']}: {row['reason']}{label}"
+        return f"{row['file']} line {row['line']}: {row['reason']}{label}"
     return ""
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from textmill.artifact import LabelKind
-from textmill.components.columns import as_text
+from textmill.components.columns import as_text, is_nested, text_of, values_of
+from textmill.components.name_lists import listed_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+SEVERAL = "several labels"  # the reason why a row has not one
 LARGEST = 1e30  # the square of an error must be a float32
 
 
@@ -22,8 +25,9 @@ def read_labels(
     """Returns labels as Examples hold them, and why a row's label is none.
 
     Args:
-        column: The labels: strings and numbers; of several names also lists; of spans a list, or
-            its JSON, of [start, end, name] or {"start": …, "end": …, "label": …}, in characters.
+        column: The labels: strings and numbers, or a list of one; of several names also lists, see
+            `textmill.components.name_lists`; of spans a list, or its JSON, of [start, end, name] or
+            {"start": …, "end": …, "label": …}, in characters.
         name: Name of the column, for a message.
         kind: What a label is.
         separator: Between several names.
@@ -46,55 +50,85 @@ def read_labels(
     """
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.types as types
 
-    if kind in ("many", "spans") and types.is_nested(column.type):
-        values = (
-            None if v is None else json.dumps(v, ensure_ascii=False, default=str)
-            for v in column.to_pylist()
-        )
-        column = pa.array(values, pa.string())
-    found, invalid = as_text(column, name)
-    found = pc.utf8_trim_whitespace(found)
+    if is_nested(column.type):
+        values = values_of(column)
+        found = pa.array([text_of(value) for value in values], pa.string())
+        unreadable = pa.nulls(len(values), pa.string())
+    else:
+        found, unreadable = as_text(column, name)
+        found = pc.utf8_trim_whitespace(found)
+        values = found.to_pylist()
     missing = pc.fill_null(pc.equal(found, ""), True)
     if kind == "one":
-        faults = pc.make_struct(invalid, missing)
-        return found, pc.case_when(faults, "invalid encoding", "missing label")
-    if kind == "many":
-        pairs = [_names(label or "", separator) for label in found.to_pylist()]
+        pairs = _each(_name, values)
+        missing = pc.or_(missing, pa.array([pair == (None, None) for pair in pairs], pa.bool_()))
+    elif kind == "many":
+        pairs = _each(partial(_names, separator=separator), values)
         missing = pa.repeat(False, len(found))  # a text may have no label at all
     elif kind == "number":
-        pairs = [_number(label or "") for label in found.to_pylist()]
+        pairs = _each(_number, values)
     else:
-        rows = zip(found.to_pylist(), texts.to_pylist(), strict=True)
-        pairs = [_spans(label or "", text or "") for label, text in rows]
+        rows = zip(values, texts.to_pylist(), strict=True)
+        pairs = [_spans(label, text or "") for label, text in rows]
     good, wrong = (pa.array([pair[i] for pair in pairs], pa.string()) for i in (0, 1))
-    faults = pc.make_struct(invalid, missing)
-    first = pc.case_when(faults, "invalid encoding", "missing label")
+    first = pc.coalesce(unreadable, pc.case_when(pc.make_struct(missing), "missing label"))
     # A rejected row keeps what it had, for the quarantine.
     return pc.coalesce(good, found), pc.coalesce(first, wrong)
 
 
-def _names(label: str, separator: str) -> tuple[str | None, str | None]:
+Found: TypeAlias = "tuple[str | None, str | None]"  # a label, or what is wrong with it
+
+
+def _each(read: Callable[[Any], Found], values: list[Any]) -> list[Found]:
+    """Reads each value, but texts that come often only once."""
+    known: dict[str, Found] = {}
+    found = []
+    for value in values:
+        if not isinstance(value, str):
+            found.append(read(value))
+            continue
+        if value not in known:
+            known[value] = read(value)
+        found.append(known[value])
+    return found
+
+
+def _name(label: Any) -> Found:
+    """Returns the one name that a label is, or what is wrong with it."""
+    try:
+        names = listed_names(label)
+    except ValueError as error:
+        return None, f"invalid label: {error}"
+    if names is None:
+        return text_of(label), None
+    if len(names) > 1:
+        return None, f"{SEVERAL}: {', '.join(names[:5])}"
+    return (names[0] if names else None), None
+
+
+def _names(label: Any, separator: str) -> Found:
     """Returns names as Examples hold them, or what is wrong with them."""
-    parts: list[Any] = label.split(separator)
-    if label.startswith("["):
-        with suppress(ValueError, RecursionError):  # a name may begin with a bracket
-            parts = json.loads(label)
-    if any(isinstance(part, list | dict) for part in parts):
-        return None, "invalid labels: a list of names expected"
-    named = (p if isinstance(p, str) else json.dumps(p) for p in parts if p is not None)
-    names = sorted({name.strip() for name in named} - {""})
+    try:
+        names = listed_names(label)
+    except ValueError as error:
+        return None, f"invalid labels: {error}"
+    if names is None:
+        names = (text_of(label) or "").split(separator)
+    names = sorted({name.strip() for name in names} - {""})
     for name in names:
         if separator in name:  # it would come apart into two
             return None, f"invalid labels: {name!r} holds the separator {separator!r}"
     return separator.join(names), None
 
 
-def _number(label: str) -> tuple[str | None, str | None]:
+def _number(label: Any) -> Found:
     """Returns a number as Python writes it, or what is wrong with it."""
     try:
-        value = float(label)
+        names = listed_names(label)
+        if names is not None and len(names) > 1:
+            return None, f"label is no number: a list of {len(names)}"
+        value = float((text_of(label) if names is None else "".join(names)) or "nan")
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
@@ -104,10 +138,10 @@ def _number(label: str) -> tuple[str | None, str | None]:
     return repr(value), None
 
 
-def _spans(label: str, text: str) -> tuple[str | None, str | None]:
+def _spans(label: Any, text: str) -> Found:
     """Returns spans as JSON, or what is wrong with them."""
     try:
-        given = json.loads(label or "null")
+        given = json.loads(label) if isinstance(label, str) else label
         spans = sorted(_span(each) for each in given)
     except (ValueError, TypeError, KeyError, RecursionError):
         return None, "invalid spans: a list of [start, end, label] expected"
@@ -122,9 +156,11 @@ def _spans(label: str, text: str) -> tuple[str | None, str | None]:
 
 
 def _span(given: Any) -> tuple[int, int, str]:
-    start, end, name = (
-        (given["start"], given["end"], given["label"]) if isinstance(given, dict) else given
-    )
+    if isinstance(given, dict):
+        label = given["label"] if "label" in given else given["labels"]
+        [label] = label if isinstance(label, list) else [label]
+        given = (given["start"], given["end"], label)
+    start, end, name = given
     # Exactly int: to Python, true is an int too.
     if type(start) is not int or type(end) is not int or not isinstance(name, str):
         raise TypeError("not a span")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textmill.artifact import LabelKind
-from textmill.components.columns import as_text, is_string
+from textmill.components.columns import as_text, is_string, names_inside, pick, text_of, values_of
 from textmill.components.label_column import read_labels
 from textmill.components.sources.source import Batch, Rejected, Source
 from textmill.errors import UserError, nearest, one_of
@@ -64,6 +64,7 @@ class Stage:
     types: dict[str, pa.DataType] = field(default_factory=dict)
     read: int = 0
     left_out: int = 0
+    _reached: set[str] = field(default_factory=set)
     _values: dict[str, Counter[str]] = field(default_factory=dict)
 
     def columns(self) -> list[str]:
@@ -109,21 +110,22 @@ class Stage:
         import pyarrow.compute as pc
 
         names = batch.rows.schema.names
-        if names or len(batch.file):
-            self._check(names, batch.file[0].as_py() if len(batch.file) else source, split)
-        else:  # nothing but rejected rows, or none at all
+        if not names and not len(batch.file):  # nothing but rejected rows, or none at all
             return _ordered(_rejected(batch.rejected), self.read)
-        rows = dict(zip(names, batch.rows.columns, strict=True))
-        text, bad_text = as_text(rows.pop(self.text), self.text)
-        pair, bad_pair = pa.repeat("", len(text)), pa.repeat(False, len(text))
+        picked = self._picked(batch, split, source)
+        text, no_text = as_text(picked[self.text], self.text)
+        pair, no_pair = pa.repeat("", len(text)), pa.nulls(len(text), pa.string())
+        missing = _missing(text)
         if self.pair is not None:
-            pair, bad_pair = as_text(rows.pop(self.pair), self.pair)
-        label, unlabelled = self._label(rows, text)
-        faults = pc.make_struct(pc.or_(bad_text, bad_pair), _missing(text))
-        if self.pair is not None:
-            faults = pc.make_struct(
-                pc.or_(bad_text, bad_pair), pc.or_(_missing(text), _missing(pair))
-            )
+            pair, no_pair = as_text(picked[self.pair], self.pair)
+            missing = pc.or_(missing, _missing(pair))
+        label, unlabelled = pa.repeat("", len(text)), pa.nulls(len(text), pa.string())
+        if self.label is not None:
+            column = picked[self.label]
+            label, unlabelled = read_labels(column, self.label, self.labels, self.separator, text)
+        missing = pc.case_when(pc.make_struct(missing), "missing text")
+        ours = (self.text, self.pair, self.label)
+        rows = {name: batch.rows[name] for name in names if name not in ours}
         table = {
             "file": batch.file,
             "line": batch.line,
@@ -131,66 +133,63 @@ class Stage:
             "text": text,
             "pair": pair,
             "label": label,
-            "reason": pc.coalesce(
-                pc.case_when(faults, "invalid encoding", "missing text"), unlabelled
-            ),
+            "reason": pc.coalesce(no_text, no_pair, missing, unlabelled),
         }
         if split is not None:
             table["split"] = pa.repeat(pa.scalar(CLAIMS.index(split), pa.int8()), len(text))
         elif self.split_column is not None:
-            table["split"], missing = _splits(rows[self.split_column], table["reason"])
+            table["split"], missing = _splits(picked[self.split_column], table["reason"])
             table["reason"] = pc.if_else(missing, "missing split", table["reason"])
         table |= {EXTRA + name: self._kept(name, column, source) for name, column in rows.items()}
-        good = pa.table(table).filter(self._matching(batch.rows))
+        good = pa.table(table).filter(self._matching(picked, len(text)))
         rejected = _rejected(batch.rejected)
         return _ordered(pa.concat_tables([good, rejected], promote_options="default"), self.read)
 
-    def _label(self, rows: dict[str, pa.Array], text: pa.Array) -> tuple[pa.Array, pa.Array]:
-        """Takes the labels out of the columns of a batch; returns them, and why there is none."""
+    def _picked(self, batch: Batch, split: str | None, source: str) -> dict[str, pa.Array]:
+        """Returns the columns of a batch that were asked for.
+
+        Raises:
+            UserError: One of them isn't there.
+        """
         import pyarrow as pa
 
-        if self.label is None:
-            return pa.repeat("", len(text)), pa.nulls(len(text), pa.string())
-        column = rows.pop(self.label)
-        return read_labels(column, self.label, self.labels, self.separator, text)
+        found: dict[str, pa.Array] = {}
+        for option, name in self._wanted(split):
+            column = pick(batch.rows, name)
+            if column is None and name in self._reached:  # no row of this batch has the key
+                column = pa.nulls(batch.rows.num_rows)
+            if column is None:
+                file = batch.file[0].as_py() if len(batch.file) else source
+                raise _no_column(file, names_inside(batch.rows), option, name)
+            self._reached.add(name)
+            found[name] = column
+        return found
 
-    def _check(self, names: Sequence[str], file: str, split: str | None) -> None:
-        """Raises a `UserError` where a column that was asked for isn't there."""
-        wanted = [("text", self.text)]
+    def _wanted(self, split: str | None) -> Iterator[tuple[str, str]]:
+        """Yields the options that name a column, and the names."""
+        yield "text", self.text
         if self.pair is not None:
-            wanted.append(("pair", self.pair))
+            yield "pair", self.pair
         if self.label is not None:
-            wanted.append(("label", self.label))
+            yield "label", self.label
         if self.split_column is not None and split is None:
-            wanted.append(("split_column", self.split_column))
-        wanted += [("where", name) for name in self.where]
-        for option, name in wanted:
-            if name in names:
-                continue
-            close = nearest(name, names)
-            fix = f'set {option} = "{close}"' if close else f"set {option} to one of these"
-            if option == "pair":  # in a config the second of the texts
-                fix = f'name "{close}" in data.text' if close else "name two of these in data.text"
-            for sign in ";\t|,":
-                if len(names) == 1 and sign in names[0]:
-                    fix = f"set delimiter = {sign!r}: it seems to stand between the fields"
-            raise UserError(
-                f"{file}: no column {name!r}", expected=one_of(names), received=repr(name), fix=fix
-            )
+            yield "split_column", self.split_column
+        for name in self.where:
+            yield "where", name
 
-    def _matching(self, rows: pa.RecordBatch) -> pa.Array:
+    def _matching(self, columns: Mapping[str, pa.Array], rows: int) -> pa.Array:
         """Returns which rows have the values that `where` asks for."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        mask = pa.repeat(True, rows.num_rows)
+        mask = pa.repeat(True, rows)
         for name, wanted in self.where.items():
-            found = as_text(rows[name], name)[0]
+            found = as_text(columns[name], name)[0]
             values = self._values.setdefault(name, Counter())
             if len(values) < _DISTINCT:
                 values.update(value for value in found.unique().to_pylist() if value)
             mask = pc.and_(mask, pc.fill_null(pc.equal(found, wanted), False))
-        self.left_out += rows.num_rows - pc.sum(mask, min_count=0).as_py()
+        self.left_out += rows - pc.sum(mask, min_count=0).as_py()
         return mask
 
     def _kept(self, name: str, column: pa.Array, source: str) -> pa.Array:
@@ -200,6 +199,8 @@ class Stage:
 
         if types.is_dictionary(column.type):
             column = column.dictionary_decode()
+        if isinstance(column.type, pa.JsonType):
+            column = pa.array([text_of(value) for value in values_of(column)], pa.string())
         if is_string(column.type):
             column = as_text(column, name)[0]
         fields = [pa.schema([(name, self.types.get(name, pa.null()))])]
@@ -232,6 +233,20 @@ class Stage:
             received=f"{self.left_out} rows that `where` leaves out" if self.left_out else "none",
             fix="correct where" if self.left_out else "name data with rows in it",
         )
+
+
+def _no_column(file: str, names: Sequence[str], option: str, name: str) -> UserError:
+    """Returns what is to be said where a column that was asked for isn't there."""
+    close = nearest(name, names)
+    fix = f'set {option} = "{close}"' if close else f"set {option} to one of these"
+    if option == "pair":  # in a config the second of the texts
+        fix = f'name "{close}" in data.text' if close else "name two of these in data.text"
+    for sign in ";\t|,":
+        if len(names) == 1 and sign in names[0]:
+            fix = f"set delimiter = {sign!r}: it seems to stand between the fields"
+    return UserError(
+        f"{file}: no column {name!r}", expected=one_of(names), received=repr(name), fix=fix
+    )
 
 
 def _missing(column: pa.Array) -> pa.Array:

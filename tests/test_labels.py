@@ -14,12 +14,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from test_ingest import all_rows, ingested, quarantine
 from textmill.artifact import SPLITS, Examples, LabelKind, Statistics
 from textmill.components.cleaning import UNTOUCHED
 from textmill.components.ingest import ingest
 from textmill.components.label_column import read_labels
+from textmill.components.name_lists import listed_names
 from textmill.components.sources.by_name import open_source
 from textmill.components.validate import validate
 from textmill.config import build
@@ -43,9 +46,9 @@ def no(reason: str) -> dict[str, str]:
 
 
 def test_one_name() -> None:
-    column = pa.array([" pos ", "a|b", "[1]", "", None])
+    column = pa.array([" pos ", "a|b", "[x]", "(1)", "", None])
     missing = no("missing label")
-    assert read("one", column) == ["pos", "a|b", "[1]", missing, missing]
+    assert read("one", column) == ["pos", "a|b", "[x]", "(1)", missing, missing]
     assert read("one", pa.array([b"good", b"caf\xe9"])) == ["good", no("invalid encoding")]
 
 
@@ -64,9 +67,11 @@ def test_names_that_would_come_apart_are_rejected() -> None:
     assert read("many", pa.array([["a|b", "c"], ["c"]])) == [
         no("invalid labels: 'a|b' holds the separator '|'"), "c"
     ]  # fmt: skip
-    nested = no("invalid labels: a list of names expected")
+    nested = no("invalid labels: a list of names expected, a list of lists found")
     assert read("many", pa.array(['[["a"], "b"]', '["b"]'])) == [nested, "b"]
-    assert read("many", pa.array([[{"name": "a"}]])) == [nested]
+    assert read("many", pa.array([[{"name": "a"}]])) == [
+        no("invalid labels: names expected, an object with 'name' found")
+    ]
     assert read("many", pa.array(["[" * 100_000])) == ["[" * 100_000]  # too deep: a name after all
 
 
@@ -77,12 +82,78 @@ def test_numbers() -> None:
         "3.5", "-1000.0", "4.0", "0.0", none, none, none, none, missing, missing
     ]  # fmt: skip
     assert read("number", pa.array([1, 2], pa.int8())) == ["1.0", "2.0"]
-    assert read("number", pa.array([0.1, np.nan])) == ["0.1", none]
+    assert read("number", pa.array([0.1, np.nan])) == ["0.1", missing]
+    assert read("number", pa.array([0.1], pa.float32())) == ["0.1"]
+    assert read("number", pa.array([[1.0], [], [1.0, 2.0]])) == [
+        "1.0", none, no("label is no number: a list of 2")
+    ]  # fmt: skip
+    assert read("number", pa.array(["[0.5]", "Infinity"])) == ["0.5", none]
     assert read("number", pa.array(["1e39", "1e300"])) == [
         no("label is too large a number: beyond 1e+30")
     ] * 2  # fmt: skip
-    with pytest.raises(UserError, match=r"(?s)column 'label' holds no text.*list"):
-        read("number", pa.array([[1.0]]))
+
+
+LISTS = [
+    ("['sport', 'news']", ["sport", "news"]),
+    ('["sport", "news"]', ["sport", "news"]),
+    ("('sport', 'news')", ["sport", "news"]),
+    ("{'sport', 'news'}", ["sport", "news"]),
+    ("['sport' 'news']", ["sport", "news"]),  # as numpy prints it; Python reads 'sportnews'
+    ("array(['sport', 'news'], dtype=object)", ["sport", "news"]),
+    ("[1, 2.5]", ["1", "2.5"]),
+    ("['it\\'s', \"so\"]", ["it's", "so"]),
+    ("['sport']", ["sport"]),
+    ("('sport',)", ["sport"]),
+    ("['a, b']", ["a, b"]),
+    ("[None, nan]", []),
+    ("[]", []),
+    ("set()", []),
+    ('{"choices": ["sport", "news"]}', ["sport", "news"]),
+    ('{"choices": "sport"}', ["sport"]),
+    ("__label__sport __label__news", ["sport", "news"]),
+    ("__label__sport", ["sport"]),
+]
+
+
+@pytest.mark.parametrize(("given", "names"), LISTS, ids=lambda value: str(value)[:30])
+def test_a_list_is_a_list(given: str, names: list[str]) -> None:
+    assert read("many", pa.array([given])) == ["|".join(sorted(names))]
+    several = no(f"several labels: {', '.join(names)}")
+    one = names[0] if names else no("missing label")
+    assert read("one", pa.array([given])) == [several if len(names) > 1 else one]
+
+
+def test_what_looks_like_a_list_and_is_none() -> None:
+    kinds: tuple[tuple[LabelKind, str], ...] = (("one", "label"), ("many", "labels"))
+    for written in ("[sport, news]", "{'a': 1}", '{"a": 1}', '[["a"]]'):
+        for kind, word in kinds:
+            [found] = read(kind, pa.array([written]))
+            assert found["reason"].startswith(f"invalid {word}: ")
+    assert read("one", pa.array(["(other)", "[other", "a [b, c]"])) == [
+        "(other)", "[other", "a [b, c]"
+    ]  # fmt: skip
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), max_size=4))
+def test_names_as_python_prints_them(names: list[str]) -> None:
+    expected = [name.strip() for name in names if name.strip()]
+    assert listed_names(repr(names)) == expected
+    assert listed_names(json.dumps(names)) == expected
+    if names:
+        assert listed_names(str(tuple(names))) == expected
+
+
+def test_labels_that_are_lists_or_objects() -> None:
+    assert read("one", pa.array([["pos"], [], None])) == [
+        "pos", no("missing label"), no("missing label")
+    ]  # fmt: skip
+    assert read("one", pa.array([["pos", "neg"]])) == [no("several labels: pos, neg")]
+    assert read("many", pa.array([{"choices": ["b", "a"]}])) == ["a|b"]
+    assert read("one", pa.array([{"name": "a"}])) == [
+        no("invalid label: names expected, an object with 'name' found")
+    ]
+    labelled = [[{"start": 0, "end": 3, "labels": ["who"], "text": "Ann"}]]  # of Label Studio
+    assert read("spans", pa.array(labelled)) == ['[[0, 3, "who"]]']
 
 
 SPANS = [

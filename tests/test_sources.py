@@ -74,11 +74,76 @@ def test_bad_json_lines_are_rejected_one_by_one(tmp_path: Path) -> None:
     assert rejected[2].text == '{"text": "caf\\xe9"}'
 
 
-def test_a_json_array_is_explained(tmp_path: Path) -> None:
+ROWS = [{"text": "one", "label": "a"}, {"text": "two\nlines", "label": "b"}, {"text": "three"}]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        json.dumps(ROWS),
+        json.dumps(ROWS, indent=2),
+        "\n\n  " + json.dumps(ROWS),
+        "[\n" + ",\n".join(map(json.dumps, ROWS)) + "\n]",
+        "\n".join(json.dumps(row, indent=4) for row in ROWS),
+        json.dumps({"data": ROWS}),
+        json.dumps({"version": "1.0", "rows": ROWS}, indent=1),
+        json.dumps({"examples": ROWS}) + "\n",
+    ],
+)
+def test_a_json_document(tmp_path: Path, written: str) -> None:
     file = tmp_path / "a.json"
-    file.write_text('[{"text": "one"}]')
-    with pytest.raises(UserError, match=r"(?s)one JSON array.*jq -c '\.\[\]'"):
-        rows_of(open_source(str(file)))
+    file.write_text("\ufeff" + written)
+    found = rows_of(open_source(str(file)))
+    assert [(row["text"], row["label"]) for row in found] == [
+        (row["text"], row.get("label")) for row in ROWS
+    ]
+    assert [row["line"] for row in found] == [1, 2, 3]
+
+
+def test_a_json_document_of_splits(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps({"train": ROWS[:2], "test": [{**ROWS[2], "split": "own"}]}))
+    found = [(row["text"], row["split"]) for row in rows_of(open_source(str(file)))]
+    assert found == [("one", "train"), ("two\nlines", "train"), ("three", "own")]
+
+
+def test_a_line_that_looks_like_a_document_is_a_row_of_many(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    rows = [{"items": [{"x": 1}], "text": "one"}, {"items": [], "text": "two"}]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    assert [(row["text"], row["line"]) for row in rows_of(open_source(str(file)))] == [
+        ("one", 1), ("two", 2)
+    ]  # fmt: skip
+    file.write_text('{"text": \n{"text": "good"}\n')  # the first line is a bad one
+    assert texts_of(open_source(str(file))) == ["good"]
+    assert [row.line for row in rejected_of(open_source(str(file)))] == [1]
+
+
+def test_json_documents_with_faults(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text('[{"text": "one"}, 5, ["x"], {"text": "\\ud800"}]')
+    assert texts_of(open_source(str(file))) == ["one"]
+    assert [(row.line, row.reason) for row in rejected_of(open_source(str(file)))] == [
+        (2, "invalid JSON: an object expected, int found"),
+        (3, "invalid JSON: an object expected, list found"),
+        (4, "invalid encoding"),
+    ]
+    for broken in (
+        json.dumps(ROWS)[:-5],
+        json.dumps(ROWS[0], indent=2) + '\n{\n"text": ',
+        "[" * 99_999,
+    ):
+        file.write_text(broken)
+        with pytest.raises(UserError, match=r"(?s)a\.json: damaged JSON"):
+            rows_of(open_source(str(file)))
+
+
+def test_json_that_is_no_number(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"text": NaN, "label": -Infinity, "more": [NaN, 1]}\n{"label": 1e400}')
+    [first, second] = rows_of(open_source(str(file)))
+    assert (first["text"], first["label"], first["more"]) == (None, "-Infinity", "[null, 1]")
+    assert second["label"] == "Infinity"
 
 
 def test_parquet(tmp_path: Path) -> None:

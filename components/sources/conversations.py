@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from textmill.components.columns import as_text
+from textmill.components.columns import as_text, names_inside, pick, values_of
 from textmill.components.sources.source import Batch, Rejected, Source
 from textmill.errors import UserError, nearest, one_of
 
@@ -82,7 +82,7 @@ class Conversations:
         if not names and not len(batch.file):
             return []
         if self.messages:
-            return list(self._column(batch, self.messages, "data.messages").to_pylist())
+            return values_of(self._column(batch, self.messages, "data.messages"))
         sides = [
             (role, as_text(self._column(batch, name, key), name)[0].to_pylist())
             for role, name, key in (
@@ -96,8 +96,9 @@ class Conversations:
         ]
 
     def _column(self, batch: Batch, name: str, key: str) -> pa.Array:
-        names = batch.rows.schema.names
-        if name not in names:
+        found = pick(batch.rows, name)
+        if found is None:
+            names = names_inside(batch.rows)
             close = nearest(name, names)
             raise UserError(
                 f"{self.source}: no column {name!r}",
@@ -105,7 +106,7 @@ class Conversations:
                 received=repr(name),
                 fix=f'set {key} = "{close}"' if close else f"set {key} to one of these",
             )
-        return batch.rows[name]
+        return found
 
 
 def _conversation(given: Any) -> tuple[str, str]:

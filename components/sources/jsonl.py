@@ -1,13 +1,19 @@
-"""JSON lines: one object a line, in .jsonl, .ndjson and .json files, gzipped or not."""
+"""JSON: one object a line, or a whole document of objects, gzipped or not."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any, NamedTuple
 
+from textmill.artifact import SPLITS
+from textmill.components.columns import text_of
 from textmill.components.sources.source import (
     Batch,
+    Json,
     Rejected,
     Row,
     batched,
@@ -19,13 +25,23 @@ from textmill.components.sources.source import (
 from textmill.components.sources.text_file import open_text
 from textmill.errors import UserError
 
+_INFINITE = {"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}  # no JSON, but common
+_DECODER = json.JSONDecoder(parse_constant=_INFINITE.__getitem__)
+_SPLITS = (*SPLITS, "valid", "val", "dev")
+_ROWS = ("data", "rows", "examples", "records", "instances", "items", *_SPLITS)
+
 
 @dataclass(frozen=True)
 class JsonLines:
     r"""One JSON object a line; its keys are the columns. Empty lines are passed over.
 
-    A value that is no string becomes its JSON text: 1.0 stays "1.0", true is "true"; null is
-    missing. A key may be absent from any row.
+    A number or a truth value becomes its JSON text: 1.0 stays "1.0", true is "true"; null and NaN
+    are missing. Lists and objects stay what they are. A key may be absent from any row.
+
+    A file that does not begin with a line that is an object is read into memory as a whole, and a
+    row's `line` is its place: objects over several lines, an array of objects, or an object with
+    such an array under the key data, rows, examples, records, instances, items or the name of a
+    split, which then is the column `split`.
 
     Attributes:
         files: Names of the files.
@@ -53,44 +69,39 @@ class JsonLines:
         return digest(self.files)
 
     def batches(self) -> Iterator[Batch]:
-        """Yields string columns, one for each key that came so far in the file."""
+        """Yields a column for each key that came so far in the file."""
         for file in self.files:
             columns: list[str] = []
             with open_text(file, self.encoding) as lines:
-                yield from batched(_rows(file, lines, columns), columns)
+                yield from batched(_rows(file, _items(file, lines), columns), columns)
 
 
-def _rows(file: str, lines: Iterator[str], columns: list[str]) -> Iterator[Row | Rejected]:
-    for number, line in enumerate(lines, 1):
-        raw = line.strip()
-        if not raw:
+class _Item(NamedTuple):
+    """A value of a file.
+
+    Attributes:
+        line: The line on which it begins, from 1; or its place in a document.
+        raw: Its text.
+        value: The object; or the reason why it is none.
+    """
+
+    line: int
+    raw: str
+    value: dict[str, Any] | str
+
+
+def _rows(file: str, items: Iterable[_Item], columns: list[str]) -> Iterator[Row | Rejected]:
+    for line, raw, found in items:
+        values = found if isinstance(found, str) else _values(found)
+        if isinstance(values, str):
+            yield Rejected(file, line, values, readable(raw))
             continue
-        if not columns and raw.startswith("["):
-            raise UserError(
-                f"{file}: is one JSON array",
-                expected="JSON lines: one object a line",
-                received=raw[:60],
-                fix=f"jq -c '.[]' {file} > rows.jsonl, and name rows.jsonl",
-            )
-        found = _values(raw)
-        if isinstance(found, str):
-            yield Rejected(file, number, found, readable(raw))
-            continue
-        columns += [key for key in found if key not in columns]
-        yield Row(file, number, [found.get(key) for key in columns])
+        columns += [key for key in values if key not in columns]
+        yield Row(file, line, [values.get(key) for key in columns])
 
 
-def _values(raw: str) -> dict[str, str | None] | str:
+def _values(found: dict[str, Any]) -> dict[str, str | None] | str:
     """Returns key -> text, or the reason why there is none."""
-    try:
-        found = json.loads(raw)
-    except json.JSONDecodeError as error:
-        reason = f"invalid JSON: {error.msg}, column {error.colno}"
-        return reason if encodable(raw) else "invalid encoding"
-    except (ValueError, RecursionError) as error:  # a number or a nesting beyond Python's limits
-        return f"invalid JSON: {error}"
-    if not isinstance(found, dict):
-        return f"invalid JSON: an object expected, {type(found).__name__} found"
     values = {key: _text(value) for key, value in found.items()}
     # Valid JSON may still spell half of a surrogate pair: "\ud800".
     if not all(encodable(part or "") for item in values.items() for part in item):
@@ -98,7 +109,99 @@ def _values(raw: str) -> dict[str, str | None] | str:
     return values
 
 
-def _text(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+def _text(value: Any) -> str | None:
+    text = text_of(value)
+    return Json(text) if text is not None and isinstance(value, list | dict) else text
+
+
+def _items(file: str, lines: Iterator[str]) -> Iterator[_Item]:
+    """Yields the values of a file: by the line, or of the document that it is."""
+    held: list[str] = []
+    for line in lines:
+        held.append(line)
+        if line.strip():
+            break
+    if not held or not (raw := held[-1].strip()):
+        return
+    first = _parse(raw)
+    if isinstance(first, str) or _unwrapped(first) != [first]:
+        held += lines
+        found = _document(file, "".join(held))
+        # A line that holds rows as a document does is one row of many, where others follow it.
+        if found and (isinstance(first, str) or len(found) == 1):
+            yield from _of_document(found)
+            return
+    yield from _by_line(chain(held, lines))
+
+
+def _by_line(lines: Iterable[str]) -> Iterator[_Item]:
+    for line, text in enumerate(lines, 1):
+        if raw := text.strip():
+            yield _Item(line, raw, _parse(raw))
+
+
+def _parse(raw: str) -> dict[str, Any] | str:
+    """Returns the object that a text is, or the reason why it is none."""
+    try:
+        found = _DECODER.decode(raw)
+    except json.JSONDecodeError as error:
+        reason = f"invalid JSON: {error.msg}, column {error.colno}"
+        return reason if encodable(raw) else "invalid encoding"
+    except (ValueError, RecursionError) as error:  # a number or a nesting beyond Python's limits
+        return f"invalid JSON: {error}"
+    return found if isinstance(found, dict) else _no_object(found)
+
+
+def _no_object(found: Any) -> str:
+    return f"invalid JSON: an object expected, {type(found).__name__} found"
+
+
+def _document(file: str, text: str) -> list[Any]:
+    """Returns the values of a document, none where its first can't be read.
+
+    Raises:
+        UserError: It begins as a document, and breaks off.
+    """
+    found: list[Any] = []
+    place = start = _behind_blanks(text, 0)
+    try:
+        while place < len(text):
+            value, place = _DECODER.raw_decode(text, place)
+            found.append(value)
+            place = _behind_blanks(text, place)
+    except (ValueError, RecursionError) as error:
+        if text[start] != "[" and not found:
+            return []
+        raise UserError(
+            f"{file}: damaged JSON",
+            expected="one array of objects, or objects one after the other",
+            received=str(error),
+            fix="write the file again, or write one object a line: then a bad one costs a line",
+        ) from None
+    return found
+
+
+def _of_document(found: list[Any]) -> Iterator[_Item]:
+    """Yields the rows that the values of a document are, or hold."""
+    rows = [each for value in found for each in (value if isinstance(value, list) else [value])]
+    if len(rows) == 1 and isinstance(rows[0], dict):
+        rows = _unwrapped(rows[0])
+    for place, row in enumerate(rows, 1):
+        yield _Item(place, text_of(row) or "", row if isinstance(row, dict) else _no_object(row))
+
+
+def _behind_blanks(text: str, place: int) -> int:
+    while place < len(text) and text[place].isspace():
+        place += 1
+    return place
+
+
+def _unwrapped(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the rows that an object holds, or it alone where it holds none."""
+    rows: list[dict[str, Any]] = []
+    for key, value in found.items():
+        named = key.lower() in _ROWS and isinstance(value, list)
+        if named and all(isinstance(each, dict) for each in value):
+            split = {"split": key} if key.lower() in _SPLITS else {}
+            rows += [split | row for row in value]
+    return rows or [found]

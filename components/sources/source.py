@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,12 @@ CHARACTERS_PER_BATCH = 1 << 25  # so that a batch of whole books does not fill t
 
 # What an undecodable byte becomes under "surrogateescape", and what JSON escapes can smuggle in.
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Json(str):
+    """JSON text of a list or an object, in a row where other strings stand for themselves."""
+
+    __slots__ = ()
 
 
 class Row(NamedTuple):
@@ -105,7 +112,8 @@ def batched(rows: Iterable[Row | Rejected], columns: Sequence[str]) -> Iterator[
         columns: Names of the columns. It may grow while `rows` is read.
 
     Yields:
-        Batches of string columns; one without rows if there are none.
+        Batches of string columns, and of JSON where a value is a list or an object; one without
+        rows if there are none.
 
     Example:
         >>> bad = Rejected("a.csv", 3, "invalid encoding", None)
@@ -133,13 +141,25 @@ def _batch(rows: list[Row], rejected: list[Rejected], columns: Sequence[str]) ->
     import pyarrow as pa
 
     values = zip_longest(columns, *(row.values for row in rows))
-    arrays = [pa.array(column[1:], pa.string()) for column in values]
+    arrays = [_column(column[1:]) for column in values]
     return Batch(
         pa.record_batch(arrays, list(columns)),
         pa.array([row.file for row in rows], pa.string()),
         pa.array([row.line for row in rows], pa.int64()),
         rejected,
     )
+
+
+def _column(values: Sequence[str | None]) -> pa.Array:
+    import pyarrow as pa
+
+    if not any(type(value) is Json for value in values):
+        return pa.array(values, pa.string())
+    texts = [
+        value if value is None or type(value) is Json else json.dumps(value, ensure_ascii=False)
+        for value in values
+    ]
+    return pa.ExtensionArray.from_storage(pa.json_(), pa.array(texts, pa.string()))
 
 
 def encodable(text: str) -> bool:

@@ -1,0 +1,86 @@
+"""Lists of names in the forms in which labels come."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from typing import Any
+
+from textmill.components.columns import text_of
+
+FASTTEXT = "__label__"  # stands before each label in the files of fastText
+
+# What Python and numpy print of a list, a tuple, a set or an array of names and numbers: "['a']",
+# "('a', 'b')", "['a' 'b']". Each item is read by itself: Python would join "'a' 'b'" to one.
+_ITEM = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[-+]?\d+(?:\.\d*)?|True|False|None|nan"""
+_PRINTED = re.compile(
+    rf"(?s)(?:array)?\(?[\[({{]\s*((?:{_ITEM})(?:(?:\s*,\s*|\s+)(?:{_ITEM}))*)?\s*,?\s*[\])}}]"
+    r"(?:,\s*dtype=\S+)?\)?"
+)
+_EMPTY = ("set()", "frozenset()")
+
+
+def listed_names(given: Any) -> list[str] | None:
+    r"""Returns the names that a label lists, or None where it is no list.
+
+    Args:
+        given: A value as Python has it, or its text: a list; what Python or numpy print of one; an
+            object with the key "choices", as Label Studio exports it; labels of fastText.
+
+    Raises:
+        ValueError: It is a list, or an object, of something else.
+
+    Example:
+        >>> [listed_names(given) for given in (["b", 1], '["a"]', "['a', \"b's\"]", "['a' 'b']")]
+        [['b', '1'], ['a'], ['a', "b's"], ['a', 'b']]
+        >>> [listed_names(given) for given in ('{"choices": ["a"]}', "__label__a __label__b", "a")]
+        [['a'], ['a', 'b'], None]
+    """
+    if isinstance(given, str):
+        return _listed_in_text(given.strip())
+    if isinstance(given, dict):
+        if "choices" not in given:
+            keys = ", ".join(map(repr, list(given)[:5]))
+            raise ValueError(f"names expected, an object with {keys} found")
+        found = given["choices"]
+        return listed_names(found if isinstance(found, list) else [found])
+    if not isinstance(given, list):
+        return None
+    names: list[str] = []
+    for each in given:
+        if isinstance(each, list):
+            raise ValueError("a list of names expected, a list of lists found")
+        text = text_of(each)
+        names += (listed_names(each) or []) if isinstance(each, dict) else [text] if text else []
+    return [name.strip() for name in names if name.strip()]
+
+
+def _listed_in_text(text: str) -> list[str] | None:
+    if text.startswith(FASTTEXT):
+        return [part.removeprefix(FASTTEXT) for part in text.split()]
+    if not text.startswith(("[", "{", "(", "array(", *_EMPTY)):
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):  # a name may begin with a bracket
+        found = None
+    if isinstance(found, list | dict):
+        return listed_names(found)
+    if text in _EMPTY:
+        return []
+    printed = _PRINTED.fullmatch(text)
+    if printed and (text[0] != "(" or "'" in text or '"' in text):  # "(1)" is a name
+        return listed_names([ast.literal_eval(_JSON.get(i, i)) for i in _items(printed[1] or "")])
+    if text[0] == "[" and text[-1] == "]" and "," in text:
+        raise ValueError("a list of names expected, each in quotes")
+    if re.match(r"\{\s*['\"][^'\"]*['\"]\s*:", text):
+        raise ValueError("names expected, an object found")
+    return None
+
+
+_JSON = {"nan": "None"}
+
+
+def _items(text: str) -> list[str]:
+    return re.findall(f"(?s){_ITEM}", text)
