@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from textmill.artifact import Evaluation, Examples, Model, Tokens, write_json
 from textmill.components.report import report
+from textmill.components.scored_texts import scored_texts, true_spans
 from textmill.errors import UserError
 from textmill.models import text_classification
 from textmill.models.metrics import Metric, own_figures
@@ -15,8 +16,6 @@ from textmill.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from textmill.models.rows import Rows
 
 
 def evaluate(
@@ -61,10 +60,13 @@ def evaluate(
             received="0 rows",
             fix="give data.split a share for test, or a data.test_source",
         )
-    texts = _texts(examples, rows)
+    texts = scored_texts(examples, rows)
     labels, logits = score(task.load(model.path), rows)
-    found = task.predictions(labels, logits, model.task(), texts["text"].to_pylist())
+    truth = true_spans(examples, rows) if rows.kind == "spans" else labels
+    found = task.predictions(truth, logits, model.task(), texts["text"].to_pylist())
     figures = {**found.figures, **own_figures(metrics, task.NAME, labels, found)}
+    if rows.kind == "spans":
+        figures["spans"] = tokens.info()["spans"]["test"]
     if teacher is not None:
         figures["teacher"] = teacher.figures()
     write_json(out.path / "metrics.json", figures)
@@ -73,15 +75,6 @@ def evaluate(
     pq.write_table(table, out.path / "predictions.parquet")
     page = report(task.NAME, task.LABELS, figures, table, found.doubt, _history(model))
     (out.path / "report.html").write_text(page, "utf-8")
-
-
-def _texts(examples: Examples, rows: Rows) -> pa.Table:
-    """Returns the texts that were scored: row, text, and pair if rows have two."""
-    import numpy as np
-    import pyarrow as pa
-
-    places = np.unique(rows.places)
-    return examples.texts("test").take(pa.array(places)).add_column(0, "row", pa.array(places))
 
 
 def _with_columns(texts: pa.Table, columns: dict[str, list[Any]]) -> pa.Table:

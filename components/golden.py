@@ -99,6 +99,7 @@ def _rows(make: RowMaker, texts: list[pa.Array], about: dict[str, Any]) -> Rows:
         about["kind"],
         framed.firsts if about["overlap"] is not None else None,
         make.frame.separator if about["pair"] else None,
+        made.unread,
     )
 
 
@@ -107,9 +108,9 @@ def _answer(
 ) -> Any:
     batches = [np.array([row]) for row in range(len(rows))]
     logits = [np.asarray(logits_of(network, **padded(rows, batch, _INPUTS))) for batch in batches]
-    labels, joined = of_texts(rows, batches, logits)
+    _, joined = of_texts(rows, batches, logits)
     if about["kind"] == "spans":
-        (spans,) = found_spans(labels, joined, about["labels"], texts)
+        (spans,) = found_spans(joined, about["labels"], texts)
         return [list(span) for span in spans]
     answer = task.decode(joined.astype(np.float64), about)[0]
     if about["kind"] == "number":

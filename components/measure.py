@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from textmill.artifact import Examples, LabelKind, Measured, Saved, Tokens, content, write_json
 from textmill.components.candidates import WHOLE
+from textmill.components.scored_texts import scored_texts, true_spans
 from textmill.errors import UserError
 from textmill.models import text_classification
 from textmill.models.metrics import Metric, own_figures
@@ -87,7 +88,11 @@ def measure(
             fix="give data.split a share for test, or a data.test_source",
         )
     texts, about = asked_texts(examples, rows), candidates[WHOLE].manifest()
-    labels = labels_of(rows, max(1, len(about["labels"])))
+    labels: Any
+    if rows.kind == "spans":
+        labels = true_spans(examples, rows)
+    else:
+        labels = labels_of(rows, max(1, len(about["labels"])))
     found: dict[str, dict[str, Any]] = {}
     said: dict[str, Predictions] = {}
     figure, patience = "", float(SECONDS)
@@ -135,10 +140,7 @@ def _broken(why: str) -> UserError:
 
 def asked_texts(examples: Examples, rows: Rows) -> list[dict[str, str]]:
     """Returns the texts of the test split as they are sent to a server."""
-    import numpy as np
-    import pyarrow as pa
-
-    table = examples.texts("test").take(pa.array(np.unique(rows.places)))
+    table = scored_texts(examples, rows).drop_columns("row")
     texts: list[dict[str, str]] = table.rename_columns(INPUTS[: table.num_columns]).to_pylist()
     return texts
 

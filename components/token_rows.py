@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from textmill.artifact import Split, Tokens, TokensInfo
+from textmill.artifact import SpanCounts, Split, Tokens, TokensInfo
 from textmill.components.records import records
 from textmill.components.token_shards import TokenShards
 from textmill.models.row_maker import Made, RowMaker
@@ -42,11 +42,12 @@ def write_split(
         split: Which.
         pieces: Its texts, as many at a time as are tokenized at a time.
         make: Makes rows of them.
-        info: Gets rows, tokens, truncated and lengths of the split.
+        info: Gets rows, tokens, truncated and lengths of the split, and counts of its spans.
         expected: How many texts there are, as far as is known.
     """
     lengths = np.zeros(info["max_length"] + 1, np.int64)
-    texts = truncated = cut = 0
+    texts = truncated = 0
+    spans: Counter[str] = Counter()
     windows = info["overlap"] is not None
     with TokenShards(out, split) as shards:
         for made in _made(pieces, split, make):
@@ -54,14 +55,32 @@ def write_split(
             texts += made.texts
             lengths += np.bincount(np.diff(made.framed.starts), minlength=len(lengths))
             truncated += made.framed.truncated
-            cut += made.cut
+            spans.update(made.spans or {})
             advance(texts, expected, split)
-    if cut:
-        warn(f"{split}: {cut} spans do not begin and end with words; all that they touch is tagged")
+    if info["kind"] == "spans":
+        counts = cast("SpanCounts", {name: spans[name] for name in SpanCounts.__annotations__})
+        info.setdefault("spans", {})[split] = counts
+        _warn_of_spans(split, counts, info["max_length"])
     info["rows"][split] = shards.rows
     info["tokens"][split] = int(lengths @ np.arange(len(lengths)))
     info["truncated"][split] = truncated
     info["lengths"][split] = lengths.tolist()
+
+
+def _warn_of_spans(split: Split, counts: SpanCounts, max_length: int) -> None:
+    """Says what of the spans can't be learned, and so is missed where it is evaluated."""
+    every, lost = counts["spans"], counts["behind"] + counts["across"]
+    if lost:
+        parts = f"{counts['behind']} whole and {counts['across']} in part"
+        warn(
+            f"{split}: {lost} of {every} spans lie behind max_length = {max_length}, {parts}, where"
+            " nothing is learned or found: raise model.max_length, or set model.overlap"
+        )
+    if inside := counts["inside_words"]:
+        warn(
+            f"{split}: {inside} of {every} spans do not begin and end with words; all that they"
+            " touch is tagged, and the answer counts as another span"
+        )
 
 
 def in_pieces(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -80,6 +99,8 @@ def _columns(made: Made, texts: int, *, windows: bool) -> dict[str, tuple[Any, I
         "label": (made.labels.values, made.labels.starts),
         "row": (framed.texts + texts, single),
     }
+    if made.unread is not None:
+        found["unread"] = (made.unread.values, made.unread.starts)
     return found | ({"first": (framed.firsts, single)} if windows else {})
 
 

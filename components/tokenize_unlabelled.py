@@ -56,6 +56,7 @@ def tokenize_unlabelled(
     tokenizer = read_tokenizer(tokens.tokenizer_file)
     shutil.copyfile(tokens.tokenizer_file, out.tokenizer_file)
     info = tokens.info()
+    info.pop("spans", None)
     for split in SPLITS:
         info["rows"][split] = info["tokens"][split] = info["truncated"][split] = 0
         info["lengths"][split] = [0] * (info["max_length"] + 1)

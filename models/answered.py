@@ -24,20 +24,19 @@ SURE = 99.0  # the logit of a tag that was answered; others have 0
 
 
 def labels_of(rows: Rows, names: int) -> Array:
-    """Returns the label of each text, or of each word where labels are spans, as tasks take them.
+    """Returns the label of each text, as tasks take it; of spans the examples know more than rows.
 
     Args:
         rows: Of the texts.
         names: How many labels there are.
     """
     batches = by_length(rows.lengths, 64)
-    shape = (int(rows.lengths.max()), names) if rows.kind == "spans" else (names,)
-    labels, _ = of_texts(rows, batches, (np.zeros((len(b), *shape), np.float32) for b in batches))
+    labels, _ = of_texts(rows, batches, (np.zeros((len(b), names), np.float32) for b in batches))
     return labels
 
 
 def predictions_of(
-    task: Task, answers: list[Any], labels: Array, about: Mapping[str, Any], texts: list[str]
+    task: Task, answers: list[Any], labels: Any, about: Mapping[str, Any], texts: list[str]
 ) -> tuple[Predictions, str]:
     """Returns what answers say of texts, and the name of the figure that counts most.
 
@@ -45,7 +44,7 @@ def predictions_of(
         task: What the model learned.
         answers: Of each text, as golden rows have them: the scores of the labels, a number, or the
             spans as [start, end, label, score].
-        labels: As `labels_of` returns them.
+        labels: As `Task.predictions` takes them.
         about: `task.json`.
         texts: What was asked.
 
@@ -55,7 +54,7 @@ def predictions_of(
     """
     kind, names = about["kind"], about["labels"]
     if kind == "spans":
-        logits = _tags(answers, labels, names, texts)
+        logits = _tags(answers, names, texts)
     else:
         # Softmax and sigmoid take nothing away but what all logits of a row have in common.
         scores = np.array(answers, np.float64).reshape(len(answers), -1)
@@ -69,10 +68,11 @@ def predictions_of(
     found = task.predictions(labels, logits, about, texts)
     if kind == "spans":
         found.figures.pop("loss", None)
+        labels = np.zeros((len(logits), 2), np.int32)  # any: figures are asked for their names
     return found, next(iter(task.metrics(labels, logits, names)))
 
 
-def _tags(answers: list[Any], labels: Array, names: list[str], texts: list[str]) -> Floats:
+def _tags(answers: list[Any], names: list[str], texts: list[str]) -> Floats:
     """Returns logits that say the tags of answered spans: float32 [words, tags]."""
     import pyarrow as pa
 
@@ -80,12 +80,11 @@ def _tags(answers: list[Any], labels: Array, names: list[str], texts: list[str])
 
     words = words_of(pa.array(texts, pa.string()))
     starts = np.searchsorted(words.texts, np.arange(len(texts) + 1))
-    read = np.bincount(labels[:, 0].astype(np.int64), minlength=len(texts))
     found = []
     for text, spans in enumerate(answers):
         held = slice(starts[text], starts[text + 1])
         given = [(start, end, label) for start, end, label, _ in spans]
         tags, _ = tags_of(given, words.begins[held], words.ends[held], names)
-        found.append(tags[: read[text]])  # a long text's end may not have been read
+        found.append(tags)
     flat = np.concatenate(found) if found else np.zeros(0, np.int64)
     return np.eye(len(names), dtype=np.float32)[flat] * np.float32(SURE)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
-from textmill.artifact import Split, TokensInfo
+from textmill.artifact import SpanCounts, Split, TokensInfo
 from textmill.errors import UserError, nearest, one_of
 from textmill.frame import Frame
 from textmill.models.framing import Framed, frame
@@ -29,13 +29,15 @@ class Made(NamedTuple):
         texts: How many texts they are of.
         framed: The rows.
         labels: The numbers of each row's label.
-        cut: Spans that do not begin and end with words.
+        unread: Of spans, the tags of the words that no row of their text has, in its last row.
+        spans: Of spans, how many there are and what can't be learned of them.
     """
 
     texts: int
     framed: Framed
     labels: Labels
-    cut: int
+    unread: Labels | None = None
+    spans: SpanCounts | None = None
 
 
 class RowMaker:
@@ -75,30 +77,48 @@ class RowMaker:
         sizes = np.diff(numbers.starts)[framed.texts]
         values = take(numbers.values, numbers.starts[framed.texts], sizes)
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        return Made(len(texts), framed, Labels(values, starts), 0)
+        return Made(len(texts), framed, Labels(values, starts))
 
     def _tagged(self, texts: pa.Array, labels: pa.Array, split: Split) -> Made:
         words = words_of(texts)
         ids, word_starts = self._filled(self._token_ids.pieces(words.words))
         first_words = np.searchsorted(words.texts, np.arange(len(texts) + 1))
         starts = word_starts[first_words]
-        tags, cut = np.zeros(len(ids), np.int64), 0
+        framed = self._framed(Pieces(ids, starts), self.frame)
+        # What windows read is the beginning of a text, up to the end of its last window.
+        last_rows = np.searchsorted(framed.texts, np.arange(len(texts)), "right") - 1
+        around = len(self.frame.before) + len(self.frame.after)
+        read = framed.firsts[last_rows] + np.diff(framed.starts)[last_rows] - around
+        is_read = word_starts[:-1] - starts[words.texts] < read[words.texts]
+        tags = np.zeros(len(words.texts), np.int64)
+        counts = {"spans": 0, "behind": 0, "across": 0, "inside_words": 0}
+        known = {tag[2:] for tag in self._info["labels"][1:]}
         for number, label in enumerate(labels.to_pylist()):
             spans, mine = read_spans(label), slice(*first_words[number : number + 2])
-            known = {tag[2:] for tag in self._info["labels"][1:]}
             self._check(sorted({name for _, _, name in spans} - known), sorted(known), split)
-            found, missed = tags_of(
-                spans, words.begins[mine], words.ends[mine], self._info["labels"]
-            )
-            tags[word_starts[:-1][mine]] = found + 1
-            cut += missed
-        framed = self._framed(Pieces(ids, starts), self.frame)
+            begins, ends = words.begins[mine], words.ends[mine]
+            tags[mine], inexact = tags_of(spans, begins, ends, self._info["labels"])
+            behind = int(begins[~is_read[mine]].min(initial=np.iinfo(np.int64).max))
+            counts["spans"] += len(spans)
+            counts["behind"] += sum(start >= behind for start, _, _ in spans)
+            counts["across"] += sum(start < behind < end for start, end, _ in spans)
+            counts["inside_words"] += inexact
+        of_tokens = np.zeros(len(ids), np.int64)
+        of_tokens[word_starts[:-1]] = tags + 1
         before, between, after = (
             (0,) * len(part) for part in (self.frame.before, self.frame.between, self.frame.after)
         )
         nothing = Frame(before, between, after, None)
-        framed_tags = self._framed(Pieces(tags, starts), nothing)
-        return Made(len(texts), framed, Labels(framed_tags.ids, framed_tags.starts), cut)
+        framed_tags = self._framed(Pieces(of_tokens, starts), nothing)
+        many = np.zeros(len(framed.texts), np.int64)
+        many[last_rows] = np.bincount(words.texts[~is_read], minlength=len(texts))
+        return Made(
+            len(texts),
+            framed,
+            Labels(framed_tags.ids, framed_tags.starts),
+            Labels(tags[~is_read], np.concatenate([[0], np.cumsum(many)])),
+            cast("SpanCounts", counts),
+        )
 
     def _framed(self, pieces: Pieces, around: Frame, pair: Pieces | None = None) -> Framed:
         info = self._info

@@ -14,6 +14,7 @@ import numpy as np
 from textmill.artifact import LabelKind, Split, Tokens
 from textmill.errors import UserError
 from textmill.frame import read_frame
+from textmill.models.labels import Labels
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -52,6 +53,8 @@ class Rows:
             None where each text has one row.
         separator: The id behind which tokens belong to the second of two texts; None: there is
             none, or the model does not tell.
+        unread: Of spans, the tags' ids of the words that no row of their text has, in its last
+            row; None: there are none.
     """
 
     token_ids: TokenIds
@@ -61,6 +64,7 @@ class Rows:
     kind: LabelKind = "one"
     firsts: Places | None = None
     separator: int | None = None
+    unread: Labels | None = None
 
     def __len__(self) -> int:
         return len(self.places)
@@ -103,6 +107,11 @@ def read_rows(tokens: Tokens, split: Split) -> Rows:
     features = {"token_ids": tf.io.RaggedFeature(tf.int64), "label": many, "row": one}
     if firsts is not None:
         features["first"] = one
+    # Conversations have labels of this kind too, and no words.
+    tagged = "spans" in info
+    if tagged:
+        features["unread"] = tf.io.RaggedFeature(tf.int64)
+    unread, unread_starts = [np.zeros(0, np.int64)], np.zeros(count + 1, np.int64)
     records = tf.data.TFRecordDataset(tokens.shards(split)).batch(BATCH)
     row = 0
     for batch in records.map(lambda r: tf.io.parse_example(r, features), num_parallel_calls=2):
@@ -124,6 +133,10 @@ def read_rows(tokens: Tokens, split: Split) -> Rows:
         places[row:until] = batch["row"].numpy()
         if firsts is not None:
             firsts[row:until] = batch["first"].numpy()
+        if tagged:
+            unread.append(batch["unread"].values.numpy())
+            held = batch["unread"].row_splits.numpy()[1:]
+            unread_starts[row + 1 : until + 1] = unread_starts[row] + held
         row = until
     if row != count or starts[-1] != total:
         raise UserError(
@@ -133,7 +146,8 @@ def read_rows(tokens: Tokens, split: Split) -> Rows:
             fix="run the step again with --force tokenize",
         )
     separator = read_frame(tokens.tokenizer_file).separator if info["pair"] else None
-    return Rows(token_ids, starts, labels, places, kind, firsts, separator)
+    words = Labels(np.concatenate(unread), unread_starts) if tagged else None
+    return Rows(token_ids, starts, labels, places, kind, firsts, separator, words)
 
 
 def joined(first: Rows, second: Rows) -> Rows:

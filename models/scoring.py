@@ -71,7 +71,8 @@ def of_texts(
 
     Returns:
         Labels and logits [texts, …] in the order of the texts; or int32 [words, 2], the text and
-        the tag's id, and float32 [words, tags].
+        the tag's id, and float32 [words, tags], of every word of the texts: one that no row has is
+        answered "O", whose logit is 0 there, and those of the others are -inf.
     """
     if rows.kind == "spans":
         return _of_words(rows, batches, found)
@@ -107,6 +108,15 @@ def _of_words(
         )
         logits = _joined(logits, word.ravel(), len(first), highest=False)
         texts, tags = texts[first], tags[first]
+    if rows.unread is not None:
+        more, starts = rows.unread
+        certain = np.full((len(more), logits.shape[1]), -np.inf, np.float32)
+        certain[:, 0] = 0
+        texts = np.concatenate([texts, np.repeat(rows.places, np.diff(starts))])
+        # The words that are not read come behind those of the same text that are.
+        order = np.argsort(texts, kind="stable")
+        texts, tags = texts[order], np.concatenate([tags, more])[order]
+        logits = np.concatenate([logits, certain])[order]
     # Texts without a word are texts all the same.
     number = np.searchsorted(np.unique(rows.places), texts)
     return np.stack([number, tags], 1).astype(np.int32), logits

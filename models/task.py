@@ -43,8 +43,10 @@ class Task(Protocol):
     """A task, such as text classification. A module with these functions is one.
 
     `textmill.models.text_classification` is the pattern to copy. Labels come as `Rows.labels` has
-    them for the task's kind; those of spans, outside of training, as int32 [words, 2]: the number
-    of the text, and the id of the tag. Logits then are float32 [words, tags].
+    them for the task's kind; those of spans, to `metrics`, as int32 [words, 2]: the number of the
+    text, and the id of the tag; and to `predictions` as the examples have them, of each text a list
+    of (start, end, name) in characters. Logits then are float32 [words, tags], of all words of the
+    texts; see `textmill.models.scoring.of_texts` for those that a model does not read.
     """
 
     @property
@@ -79,7 +81,7 @@ class Task(Protocol):
         """Returns the scores that are served, float32 [rows, …]; `about` is `task.json`."""
 
     def predictions(
-        self, labels: Array, logits: Floats, about: Mapping[str, Any], texts: list[str]
+        self, labels: Any, logits: Floats, about: Mapping[str, Any], texts: list[str]
     ) -> Predictions:
         """Returns what logits say of `texts`, and how good that is."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textmill.artifact import LabelKind
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float32]
     Ints = npt.NDArray[np.int64]
+    Span = tuple[int, int, str]  # start and end in characters, name
 
 NAME = "token_classification"
 LABELS: LabelKind = "spans"
@@ -82,10 +83,16 @@ def metrics(labels: Ints, logits: Floats, names: list[str]) -> dict[str, float]:
 
     Args:
         labels: The text and the tag's id of each word, [words, 2].
-        logits: [words, tags].
+        logits: [words, tags]; see `of_texts` for words that the model does not read.
         names: The tags.
     """
-    found = _figures(labels, logits, names)
+    import numpy as np
+
+    from textmill.models.spans import span_figures, spans_of
+
+    texts, true = labels[:, 0].astype(np.int64), labels[:, 1].astype(np.int64)
+    both = spans_of(texts, true), spans_of(texts, logits.argmax(1))
+    found = _word_figures(true, logits) | span_figures(*both, _span_names(names))
     wanted = ("f1_micro", "loss", "precision_micro", "recall_micro", "f1_macro", "word_accuracy")
     return {name: float(found[name]) for name in wanted}
 
@@ -96,36 +103,55 @@ def settle(scored: Scored, names: list[str]) -> dict[str, Any]:
 
 
 def predictions(
-    labels: Ints, logits: Floats, about: Mapping[str, Any], texts: list[str]
+    labels: Sequence[Sequence[Span]], logits: Floats, about: Mapping[str, Any], texts: list[str]
 ) -> Predictions:
-    """Returns the spans of each text as JSON; a text's doubt is how many are wrong or missing."""
+    """Returns the spans of each text as JSON; a text's doubt is how many are wrong or missing.
+
+    Args:
+        labels: The spans that each text has: start and end in characters, name.
+        logits: Of all words of the texts, [words, tags], as `of_texts` returns them.
+        about: `task.json`.
+        texts: The texts.
+
+    Returns:
+        Figures in which a span is right where both ends and the name are those of one that the text
+        has, whatever the model has read of the text, and whether or not it stands between words.
+    """
     import numpy as np
+    import pyarrow as pa
+
+    from textmill.models.spans import named_spans, span_figures, tags_of
+    from textmill.words import words_of
 
     tags = about["labels"]
-    # Tags that are there, as logits that are sure of them.
-    sure = np.eye(len(tags), dtype=np.float32)[labels[:, 1]] * 99
-    true, said = (
-        [[span[:3] for span in spans] for spans in found_spans(labels, each, tags, texts)]
-        for each in (sure, logits)
-    )
+    names, words = _span_names(tags), words_of(pa.array(texts, pa.string()))
+    said = [[span[:3] for span in spans] for spans in found_spans(logits, tags, texts)]
+    starts = np.searchsorted(words.texts, np.arange(len(texts) + 1))
+    true = np.zeros(len(words.texts), np.int64)
+    for spans, first, end in zip(labels, starts[:-1], starts[1:], strict=True):
+        true[first:end], _ = tags_of(spans, words.begins[first:end], words.ends[first:end], tags)
     return Predictions(
-        figures={**_figures(labels, logits, tags), "rows": len(texts)},
+        figures={
+            **_word_figures(true, logits),
+            **span_figures(named_spans(labels, names), named_spans(said, names), names),
+            "labels": names,
+            "rows": len(texts),
+        },
         columns={
-            "label": [json.dumps(spans, ensure_ascii=False) for spans in true],
+            "label": [json.dumps(spans, ensure_ascii=False) for spans in labels],
             "predicted": [json.dumps(spans, ensure_ascii=False) for spans in said],
         },
-        doubt=np.array([len({*a} ^ {*b}) for a, b in zip(true, said, strict=True)]),
+        doubt=np.array([len({*a} ^ {*b}) for a, b in zip(labels, said, strict=True)]),
     )
 
 
 def found_spans(
-    labels: Ints, logits: Floats, tags: list[str], texts: list[str]
+    logits: Floats, tags: list[str], texts: list[str]
 ) -> list[list[tuple[int, int, str, float]]]:
     """Returns the spans that logits mark in each text: start and end in characters, name, score.
 
     Args:
-        labels: The text of each word that was read, [words, …]; the end of a text may be missing.
-        logits: [words, tags].
+        logits: Of all words of the texts, [words, tags].
         tags: Their names.
         texts: The texts.
 
@@ -138,17 +164,13 @@ def found_spans(
     from textmill.models.spans import spans_of
     from textmill.words import words_of
 
-    of, words = labels[:, 0].astype(np.int64), words_of(pa.array(texts, pa.string()))
-    read = np.bincount(of, minlength=len(texts))
-    held = np.bincount(words.texts, minlength=len(texts))
-    place = np.arange(len(of)) - (np.cumsum(read) - read)[of] + (np.cumsum(held) - held)[of]
+    words = words_of(pa.array(texts, pa.string()))
     shares = decode(logits.astype(np.float64), {})
     names = _span_names(tags)
     found: list[list[tuple[int, int, str, float]]] = [[] for _ in texts]
-    for text, first, last, name in zip(*spans_of(of, shares.argmax(1)), strict=True):
+    for text, first, last, name in zip(*spans_of(words.texts, shares.argmax(1)), strict=True):
         score = float(shares[first : last + 1].max(1).mean())
-        begin, end = words.begins[place[first]], words.ends[place[last]]
-        found[text].append((int(begin), int(end), names[name], score))
+        found[text].append((int(words.begins[first]), int(words.ends[last]), names[name], score))
     return found
 
 
@@ -156,20 +178,15 @@ def _span_names(tags: list[str]) -> list[str]:
     return [tag.removeprefix("B-") for tag in tags[1::2]]
 
 
-def _figures(labels: Ints, logits: Floats, tags: list[str]) -> dict[str, Any]:
+def _word_figures(true: Ints, logits: Floats) -> dict[str, Any]:
+    """Returns how many words get the right tag, and the loss of those that the model reads."""
     import numpy as np
 
-    from textmill.models.spans import span_figures, spans_of
-
-    texts, true = labels[:, 0].astype(np.int64), labels[:, 1].astype(np.int64)
-    said = logits.argmax(1)
-    scores = decode(logits.astype(np.float64), {})
-    chosen = np.maximum(scores[np.arange(len(true)), true], np.finfo(np.float64).tiny)
-    names = _span_names(tags)
+    read = ~np.isneginf(logits[:, -1])
+    scores = decode(logits[read].astype(np.float64), {})
+    chosen = np.maximum(scores[np.arange(len(scores)), true[read]], np.finfo(np.float64).tiny)
     return {
         "words": len(true),
-        "word_accuracy": float((said == true).mean()) if len(true) else 0.0,
-        "loss": float(-np.log(chosen).mean()) if len(true) else 0.0,
-        **span_figures(spans_of(texts, true), spans_of(texts, said), names),
-        "labels": names,
+        "word_accuracy": float((logits.argmax(1) == true).mean()) if len(true) else 0.0,
+        "loss": float(-np.log(chosen).mean()) if len(chosen) else 0.0,
     }

@@ -364,8 +364,7 @@ def test_answers_are_read_as_what_the_logits_said() -> None:
 def test_answered_spans_are_read_as_tags() -> None:
     texts = ["Ada met Bob Smith in Paris.", "", "Nobody"]
     tags = ["O", "B-place", "I-place", "B-who", "I-who"]
-    # Of the first text's seven words the last was beyond the maximum length.
-    labels = np.array([[0, 3], [0, 0], [0, 3], [0, 4], [0, 0], [0, 1], [2, 0]], np.int32)
+    labels = [[(0, 3, "who"), (8, 17, "who"), (21, 26, "place")], [], []]
     about = {"kind": "spans", "labels": tags}
     answers = [[[0, 3, "who", 0.9], [8, 17, "who", 0.8], [21, 26, "who", 0.7]], [], []]
     found, figure = predictions_of(token_classification, answers, labels, about, texts)

@@ -145,6 +145,15 @@ class Statistics(Artifact):
         return found
 
 
+class SpanCounts(TypedDict):
+    """How many spans the texts of a split have, and what a model can't learn of them."""
+
+    spans: int
+    behind: int  # those that begin behind what a model reads of a text
+    across: int  # those that begin in what it reads, and end behind
+    inside_words: int  # those that do not begin and end with words
+
+
 class TokensInfo(TypedDict):
     """What `tokens.json` says."""
 
@@ -161,6 +170,7 @@ class TokensInfo(TypedDict):
     truncated: dict[str, int]  # split -> rows that were longer than max_length
     lengths: dict[str, list[int]]  # split -> rows of each length, 0 to max_length
     bytes: NotRequired[dict[str, int]]  # split -> UTF-8 of what a language model is to write
+    spans: NotRequired[dict[str, SpanCounts]]  # split -> spans, where labels are spans of a text
 
 
 class Tokens(Artifact):
@@ -170,7 +180,8 @@ class Tokens(Artifact):
     included, unpadded), `label` and `row` (int64, the row's place in the split). A long text has
     several records where windows slide over it, each with `first` (int64), the place of its first
     token in the text. `label` is, by kind: "one": an id; "many": ids, perhaps none; "number": a
-    float; "spans": for each token 1 more than the tag's id where a word begins, else 0.
+    float; "spans": for each token 1 more than the tag's id where a word begins, else 0; and
+    `unread`, in the last record of a text, has the tags' ids of the words that no record holds.
     `tokenizer.json` is the tokenizer as the `tokenizers` library reads it.
     """
 
