@@ -18,6 +18,7 @@ from textmill.components.label_column import SEVERAL
 from textmill.components.settling import DUPLICATE, LEAKED, settle
 from textmill.components.shards import schema_of, write
 from textmill.components.sources.source import Source
+from textmill.components.spelling import Merging, merged
 from textmill.components.staging import CLAIMS, Stage
 from textmill.errors import UserError, nearest, one_of
 
@@ -42,6 +43,7 @@ def ingest(
     where: Mapping[str, str] = EVERYWHERE,
     cleaning: Cleaning = DEFAULT_CLEANING,
     conflicts: Conflicts | None = None,
+    merge_labels: Merging = "values",
     split_by: Literal["texts", "text"] = "texts",
 ) -> None:
     r"""Reads `source`, cleans its texts, drops what is twice or unusable, and splits the rest.
@@ -75,6 +77,7 @@ def ingest(
             of numbers; the "union" of names or spans, and quarantine where spans overlap; or
             "reject": quarantine for all. None: the mean of numbers, the union of names, or else the
             majority. A row counts as often as it comes.
+        merge_labels: Which names of labels are one, see `textmill.components.spelling.merged`.
         split_by: Where rows have two texts, whether a pair of them is in one split alone, or
             every first "text", whatever the second: so it must be where one is made of the other.
 
@@ -124,11 +127,13 @@ def ingest(
         stage.add(source)
         if test_source is not None:
             stage.add(test_source, "test")
+        names = merged(stage.names, merge_labels)
         rows = settle(
             stage,
             shares,
             cleaning,
             conflicts=conflicts,
+            names=names,
             by_text=split_by == "text",
         )
         schema = schema_of(stage)
@@ -168,6 +173,7 @@ def ingest(
             "duplicates": counts[DUPLICATE],
             "conflicts": counts["conflicts"],
             "settled_by": conflicts,
+            "merged_labels": names,
             "leaked": counts[LEAKED],
             "left_out": stage.left_out,
         },

@@ -8,14 +8,18 @@ from bisect import bisect
 from collections.abc import Mapping
 from hashlib import blake2b
 from itertools import accumulate
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from textmill.components.cleaning import Cleaning, clean
 from textmill.components.conflicts import Conflicts, combine
+from textmill.components.spelling import respelled
 from textmill.components.staging import CLAIMS, EXTRA, Stage
 
 if TYPE_CHECKING:
     import daft
+
+NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 # The fate of a row: its place in CLAIMS, or one of these.
 QUARANTINE, DUPLICATE, LEAKED = 3, 4, 5
@@ -27,6 +31,7 @@ def settle(
     cleaning: Cleaning,
     *,
     conflicts: Conflicts,
+    names: Mapping[str, str] = NO_NAMES,
     by_text: bool = False,
 ) -> daft.DataFrame:
     """Returns the staged rows with clean texts and their fates, sorted by fate and order.
@@ -42,6 +47,7 @@ def settle(
         shares: Split -> its share of the rows whose split is open.
         cleaning: What is done to the texts.
         conflicts: What is done where there are two labels.
+        names: Name of a label -> the name that it gets.
         by_text: Whether of pairs the first text alone decides the split: then no first text is in
             two splits.
 
@@ -63,6 +69,14 @@ def settle(
         rows = zip(texts.to_pylist(), pairs.to_pylist(), strict=True)
         return [draw((text or "") + ("" if by_text else pair or ""), shares) for text, pair in rows]
 
+    @daft.func.batch(return_dtype=DataType.string(), use_process=False)
+    def renamed(labels: daft.Series) -> Any:
+        known = dict.fromkeys(labels.to_pylist())
+        for label in known:
+            if label is not None:
+                known[label] = respelled(label, stage.labels, stage.separator, names)
+        return [known[label] for label in labels.to_pylist()]
+
     types = {EXTRA + name: DataType.from_arrow_type(kind) for name, kind in stage.types.items()}
     # Daft takes the names for patterns.
     files = [re.sub(r"([*?\[\]{}])", r"[\1]", str(file)) for file in stage.files]
@@ -80,6 +94,11 @@ def settle(
     rows = rows.with_columns({"good": good, "text": text, "pair": pair})
     rows = rows.exclude("clean", "clean pair")
     rows = rows.with_column("split", f.coalesce(col("split"), drawn(col("text"), col("pair"))))
+
+    if names:
+        rows = rows.with_column(
+            "label", f.coalesce(renamed(f.when(good, col("label"))), col("label"))
+        )
 
     # Rows of one text, and of one text and label; those that were rejected before keep apart.
     same_text = Window().partition_by("good", "text", "pair")

@@ -13,6 +13,7 @@ from textmill.components.columns import as_text, is_string, names_inside, pick, 
 from textmill.components.label_column import read_labels
 from textmill.components.sources.source import Batch, Rejected, Source
 from textmill.errors import UserError, nearest, one_of
+from textmill.models.labels import names_in
 from textmill.progress import advance
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ EXTRA = "column "  # stands before the name of a column that is only kept: no na
 
 _SPLITS = {name: place for place, name in enumerate(CLAIMS)}
 _SPLITS |= dict.fromkeys(("valid", "val", "dev"), CLAIMS.index("validation"))
+_MOST_NAMES = 100_000
 _DISTINCT = 1000  # values of a `where` column that are remembered for a message
 
 
@@ -50,6 +52,7 @@ class Stage:
         types: Kept column -> Arrow type.
         read: Rows so far, the rejected ones counted.
         left_out: Rows that `where` left out.
+        names: Name of a label -> rows, of good rows; none where they are too many to be labels.
     """
 
     folder: Path
@@ -64,6 +67,8 @@ class Stage:
     types: dict[str, pa.DataType] = field(default_factory=dict)
     read: int = 0
     left_out: int = 0
+    names: Counter[str] = field(default_factory=Counter)
+    _many: bool = False
     _reached: set[str] = field(default_factory=set)
     _values: dict[str, Counter[str]] = field(default_factory=dict)
 
@@ -142,8 +147,23 @@ class Stage:
             table["reason"] = pc.if_else(missing, "missing split", table["reason"])
         table |= {EXTRA + name: self._kept(name, column, source) for name, column in rows.items()}
         good = pa.table(table).filter(self._matching(picked, len(text)))
+        self._count(good)
         rejected = _rejected(batch.rejected)
         return _ordered(pa.concat_tables([good, rejected], promote_options="default"), self.read)
+
+    def _count(self, rows: pa.Table) -> None:
+        """Counts the names of labels."""
+        import pyarrow.compute as pc
+
+        if self.label is None or self.labels == "number" or self._many:
+            return
+        labels = rows["label"].filter(rows["reason"].is_null())
+        for count in pc.value_counts(labels).to_pylist():
+            for name in names_in(self.labels, count["values"], self.separator):
+                self.names[name] += count["counts"]
+        if len(self.names) > _MOST_NAMES:  # a column of texts
+            self.names.clear()
+            self._many = True
 
     def _picked(self, batch: Batch, split: str | None, source: str) -> dict[str, pa.Array]:
         """Returns the columns of a batch that were asked for.

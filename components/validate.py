@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from textmill.artifact import SPLITS, Examples, ExamplesSchema, Split, Statistics, write_json
 from textmill.components.conflicts import SUITED
+from textmill.components.spelling import remarks
 from textmill.errors import UserError
 from textmill.models.labels import names_in
 from textmill.progress import warn
@@ -67,7 +68,9 @@ def validate(
         _check_numbers(schema["label"], splits["train"]["numbers"])
     elif schema["label"] is not None:
         _check_labels(schema, labels, minimum_rows_per_label)
-        warnings = [*_label_warnings(schema, labels), *warnings]
+        names = sum(labels.values(), Counter[str]())
+        spelling = remarks(names, schema["merged_labels"])
+        warnings = [*spelling, *_label_warnings(schema, labels), *warnings]
     read = schema["read"]
     rejected = schema["rejected"]
     write_json(

@@ -16,6 +16,7 @@ from textmill.components.conflicts import Conflicts
 from textmill.components.sources.by_name import open_source
 from textmill.components.sources.documents import Separation
 from textmill.components.sources.source import Source
+from textmill.components.spelling import Merging
 from textmill.config import STRICT
 from textmill.errors import UserError
 
@@ -98,6 +99,10 @@ class Data(Files):
         conflicts: What a text gets that comes with different labels: the "majority" label, the
             "mean" of numbers, the "union" of any number of labels or of spans; or "reject" it.
             None: the mean of numbers, the union of any number of labels, or else the majority.
+        merge_labels: Which spellings of a label are one, the commonest: "values", of a number or a
+            truth value, 1 and 1.0, true and True; "spelling": also those that differ only in
+            Unicode's normal form, white space or invisible characters; "case": also in upper and
+            lower case, or in width; "none".
         clean: See `Clean`.
     """
 
@@ -112,6 +117,7 @@ class Data(Files):
     split_column: str | None = None
     test_source: str | None = None
     conflicts: Conflicts | None = None
+    merge_labels: Merging = "values"
     clean: Clean = field(default_factory=Clean)
 
     def texts(self) -> tuple[str, ...]:

@@ -128,6 +128,7 @@ def supervised(
         where=data.where,
         cleaning=data.cleaning(task.LABELS),
         conflicts=data.conflicts,
+        merge_labels=data.merge_labels,
     )
     run(validate, examples)
     parameters = None

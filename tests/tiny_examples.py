@@ -52,6 +52,7 @@ def make_examples(folder: Path, **splits: list[Row]) -> Examples:
         duplicates=0,
         conflicts=0,
         settled_by="majority",
+        merged_labels={},
         leaked=0,
         left_out=0,
     )

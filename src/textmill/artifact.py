@@ -81,6 +81,7 @@ class ExamplesSchema(TypedDict):
     rejected: dict[str, int]  # reason -> rows in quarantine.parquet
     duplicates: int  # rows that were collapsed into an equal one
     conflicts: int  # texts that came with more than one label
+    merged_labels: dict[str, str]  # name of a label -> the name that it was taken for
     settled_by: str  # what they got: "majority", "mean", "union" or "reject"
     leaked: int  # rows taken out of a split because the text is in a later one
     left_out: int  # rows that `where` did not select
