@@ -67,15 +67,15 @@ def _groups(names: Mapping[str, int], how: Merging) -> list[list[str]]:
 
 
 def remarks(names: Mapping[str, int], gone: Mapping[str, str]) -> Iterator[str]:
-    r"""Yields what is to be said of the spelling of labels, a line each.
+    """Yields what is to be said of the spelling of labels, a line each.
 
     Args:
         names: Name -> rows.
         gone: What became another name.
 
     Example:
-        >>> list(remarks({"Yes": 5, "yes": 2}, {}))
-        ["labels that may be one: 'Yes' (5), 'yes' (2): merge_labels = \"case\" merges them"]
+        >>> for line in remarks({"Yes": 5, "yes": 2}, {}): print(line)
+        labels that may be one: 'Yes' (5), 'yes' (2): merge_labels = "case" merges them
     """
     if gone:
         pairs = [f"{old!a} as {new!a}" for old, new in gone.items()]

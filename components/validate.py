@@ -68,8 +68,7 @@ def validate(
         _check_numbers(schema["label"], splits["train"]["numbers"])
     elif schema["label"] is not None:
         _check_labels(schema, labels, minimum_rows_per_label)
-        names = sum(labels.values(), Counter[str]())
-        spelling = remarks(names, schema["merged_labels"])
+        spelling = remarks(sum(labels.values(), Counter()), schema["merged_labels"])
         warnings = [*spelling, *_label_warnings(schema, labels), *warnings]
     read = schema["read"]
     rejected = schema["rejected"]
