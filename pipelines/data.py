@@ -14,6 +14,7 @@ from textmill.artifact import LabelKind
 from textmill.components.cleaning import UNTOUCHED, Cleaning
 from textmill.components.conflicts import Conflicts
 from textmill.components.sources.by_name import open_source
+from textmill.components.sources.dialect import Quoting
 from textmill.components.sources.documents import Separation
 from textmill.components.sources.source import Source
 from textmill.components.spelling import Merging
@@ -49,8 +50,12 @@ class Files:
     Attributes:
         where: Column -> value; only rows with these values are taken.
         encoding: Encoding of text files.
-        delimiter: Between columns; None: a comma in .csv, else a tab.
-        quote: Around fields; "": a quote is a character like any other.
+        delimiter: Between columns; None: what a first line such as `sep=;` says, else a comma in
+            .csv and a tab in .tsv and .tab.
+        quote: The character around fields; "" is short for quoting = "none".
+        quoting: What a quote is: "standard", around a field that may hold the delimiter and line
+            ends, as in RFC 4180; "none", a character like any other; or "auto", as in RFC 4180,
+            but a character where it would take rows into one field, and that is said.
         columns: Names of the columns, for a file without a header line.
         skip_rows_after_header: Lines to pass over below the header line.
         data_dir: Folder of prepared TensorFlow Datasets.
@@ -60,6 +65,7 @@ class Files:
     encoding: str = "utf-8"
     delimiter: str | None = None
     quote: str = '"'
+    quoting: Quoting = "auto"
     columns: tuple[str, ...] = ()
     skip_rows_after_header: Annotated[int, Ge(0)] = 0
     data_dir: str | None = None
@@ -76,7 +82,8 @@ class Files:
             documents=documents,
             encoding=self.encoding,
             delimiter=self.delimiter,
-            quote=self.quote or None,
+            quote=self.quote or '"',
+            quoting=self.quoting if self.quote else "none",
             columns=self.columns,
             skip_rows_after_header=self.skip_rows_after_header,
             data_dir=self.data_dir,

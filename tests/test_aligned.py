@@ -51,6 +51,46 @@ def test_pairs_and_quarantine(tmp_path: Path) -> None:
     ]
 
 
+# What Python's str.splitlines and Unicode take for line ends, and wc and paste do not.
+ENDS = ["\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\r\r"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_line_ends_of_unicode_part_no_lines(tmp_path: Path, end: str, packed: bool) -> None:
+    english = [f"Verse {i}{ENDS[i % 10]}of all" for i in range(60)]
+    spanish = [f"Verso {i}" for i in range(60)]
+    if end == "\r\n":
+        english[7] = "ends with one\r"
+    opened = gzip.open if packed else open
+    for name, lines in (("a.en.gz", english), ("a.es.gz", spanish)):
+        with opened(tmp_path / name, "wb") as file:
+            file.write(end.join([*lines, ""]).encode())
+        (tmp_path / name).rename(tmp_path / name[: None if packed else -3])
+    names = [str(tmp_path / f"a.{side}{'.gz' * packed}") for side in ("en", "es")]
+    [batch] = open_aligned(*names).batches()
+    assert batch.rows.to_pylist() == [
+        {"text": text, "target": target} for text, target in zip(english, spanish, strict=True)
+    ]
+    assert batch.line.to_pylist() == list(range(1, 61))
+    # Cleaning makes a space of each.
+    made = every(ingested(tmp_path, open_aligned(*names)))
+    assert {text for text, _, _ in made} >= {f"Verse {i} of all" for i in (0, 1, 2, 6, 8)}
+    assert len(made) == 60
+
+
+def test_lines_of_the_old_mac(tmp_path: Path) -> None:
+    (tmp_path / "a.en").write_bytes("One.\rTwo\x85.\r".encode())
+    (tmp_path / "a.es").write_text("Uno.\nDos.\n")
+    [batch] = open_aligned(str(tmp_path / "a.en"), str(tmp_path / "a.es")).batches()
+    assert [list(row.values()) for row in batch.rows.to_pylist()] == [
+        ["One.", "Uno."], ["Two\x85.", "Dos."]
+    ]  # fmt: skip
+    (tmp_path / "a.en").write_bytes(b"x" * 70_000 + b"\rOne.\nTwo.\n")
+    [batch] = open_aligned(str(tmp_path / "a.en"), str(tmp_path / "a.es")).batches()
+    assert batch.rows["text"].to_pylist() == ["x" * 70_000 + "\rOne.", "Two."]
+
+
 def test_unaligned_files(tmp_path: Path) -> None:
     (tmp_path / "a.en").write_text("One.\nTwo.\nThree.\n")
     (tmp_path / "a.es").write_text("Uno.\nDos.\n")

@@ -13,10 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hearing import warnings_heard
 from textmill.components.sources.by_name import open_source
-from textmill.components.sources.csv import LONGEST_FIELD, Delimited
+from textmill.components.sources.csv import Delimited
+from textmill.components.sources.dialect import guess_delimiter
+from textmill.components.sources.records import LONGEST_FIELD
 from textmill.components.sources.source import ROWS_PER_BATCH, Rejected
 from textmill.errors import UserError
+from textmill.pipelines.data import Files
 
 Read = tuple[list[tuple[int, list[str]]], list[Rejected]]
 
@@ -51,15 +55,12 @@ FIELD = st.text(st.sampled_from("ab,;\t\"\n\r 'é😀\x0b\u2028") | st.character
 def test_what_csv_writes_comes_back(
     rows: list[tuple[str, str]], quoting: Any, end: str, kind: tuple[str, str]
 ) -> None:
-    # csv writes "\r" bare where the line ends in "\n" only; and NUL is no text.
-    rows = [(a.replace("\0", ""), b.replace("\0", "")) for a, b in rows]
-    if end == "\n":
-        rows = [(a.replace("\r", ""), b.replace("\r", "")) for a, b in rows]
+    rows = [(a.replace("\0", ""), b.replace("\0", "")) for a, b in rows]  # NUL is no text
     text, lines = io.StringIO(newline=""), []
     writer = csv.writer(text, delimiter=kind[1], quoting=quoting, lineterminator=end)
     writer.writerow(["text", "label"])
     for row in rows:
-        lines.append(1 + len(re.findall(r"\r\n|\r|\n", text.getvalue())))
+        lines.append(1 + text.getvalue().count("\n"))
         writer.writerow(row)
     found, rejected = read(text.getvalue(), kind[0])
     assert rejected == []
@@ -114,15 +115,164 @@ def test_a_quote_that_is_never_closed_costs_one_line() -> None:
 def test_a_quote_open_for_megabytes_is_given_up() -> None:
     line = "x" * 99 + ",1\n"
     many = LONGEST_FIELD // len(line) + 10
-    found, rejected = read('text,label\n"two,2\n' + line * many)
+    found, rejected = read('text,label\n"two,2\n' + line * many, quoting="standard")
     assert len(found) == many
     assert reasons(rejected) == [(2, f"bad quote: open for {LONGEST_FIELD} characters")]
 
 
 def test_quotes_can_be_plain_characters() -> None:
-    found, rejected = read('text\tlabel\n"one\t1\ntw"o"\t2\n', ".tsv", quote=None)
+    found, rejected = read('text\tlabel\n"one\t1\ntw"o"\t2\n', ".tsv", quoting="none")
     assert found == [(2, ['"one', "1"]), (3, ['tw"o"', "2"])]
     assert rejected == []
+
+
+def raw_table(delimiter: str, labels: str, quoted: list[int]) -> tuple[str, list[list[str]]]:
+    """Returns a table without quoted fields in which some texts hold quotes, and its rows."""
+    rows = [[f"Film {i} was worth it", labels[i % len(labels)]] for i in range(120)]
+    for i in quoted:
+        rows[i][0] = f'"{rows[i][0]}' if i % 2 else f'{rows[i][0]}, he said "'
+    if delimiter == ",":
+        rows = [[row[0].replace(",", ""), row[1]] for row in rows]
+    lines = [delimiter.join(row) for row in [["text", "label"], *rows]]
+    return "\n".join([*lines, ""]), rows
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ",", ";", "|"])
+@pytest.mark.parametrize("labels", ["ab", "05", "abcdefghijklmnopqrstuvwxyz"])
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        "11 20 31 40",  # each takes in ten rows
+        "1 118",  # nearly all rows in one field
+        "1 2 3 4 5 6",  # of two rows each
+        "119",  # on the last line, closed by none
+        "7",
+    ],
+)
+def test_quotes_of_a_text_take_in_no_rows(delimiter: str, labels: str, quoted: str) -> None:
+    places = list(map(int, quoted.split()))
+    content, rows = raw_table(delimiter, labels, places)
+    with warnings_heard() as heard:
+        found, rejected = read(content, delimiter=delimiter)
+    assert [values for _, values in found] == rows
+    assert [line for line, _ in found] == list(range(2, 122))
+    assert rejected == []
+    assert len(heard) == 1
+    assert f"the first is line {next(i for i in places if i % 2) + 2}" in heard[0]
+    assert 'quoting = "none"' in heard[0]
+    # Python's csv module, and pandas with it, lose rows in all of these without a word.
+    lines = content.splitlines(keepends=True)
+    assert len(list(csv.reader(lines, delimiter=delimiter))) < 121 or quoted == "119"
+    with warnings_heard() as heard:
+        assert read(content, delimiter=delimiter, quoting="none") == (found, [])
+    assert heard == []
+
+
+def test_quotes_of_a_text_where_no_column_tells() -> None:
+    pairs = [f"Line {i} here\tLinea {i} aqui" for i in range(60)]
+    pairs[5], pairs[9], pairs[30] = f'"{pairs[5]}', f'{pairs[9]}"', f'"{pairs[30]}'
+    content = "\n".join(["text\ttarget", *pairs, ""])
+    found, rejected = read(content, ".tsv")
+    assert ["\t".join(values) for _, values in found] == pairs
+    assert rejected == []
+
+
+POEM = "Roses are red, violets are blue\nSugar is sweet, and so are you"
+
+
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+@pytest.mark.parametrize("labels", ["ab", "12", None])
+def test_quoted_fields_keep_their_lines(quoting: Any, delimiter: str, labels: str | None) -> None:
+    rows = [
+        [
+            "\n".join([POEM] * (i % 3)) + f'\nverse, {i} of "all"' * (i % 2),
+            labels[i % 2] if labels else f"answer {i}",
+        ]
+        for i in range(100)
+    ]
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=delimiter, quoting=quoting).writerows([["text", "label"], *rows])
+    with warnings_heard() as heard:
+        found, rejected = read(text.getvalue(), delimiter=delimiter)
+    assert [values for _, values in found] == rows
+    assert (rejected, heard) == ([], [])
+
+
+def test_a_field_that_may_be_rows_is_told() -> None:
+    with warnings_heard() as heard:
+        found, _ = read('text\ttarget\na\tA\n"b\tB\nc\tC\nd"\tD\n', ".tsv")
+    assert len(found) == 2
+    [warning] = heard
+    assert "the quoted field on line 3 may be several rows" in warning
+    assert 'set quoting = "none"; else quoting = "standard"' in warning
+
+
+def test_quotes_by_the_config(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text(raw_table("\t", "ab", [11, 20])[0])
+    counts = {
+        quoting: sum(batch.rows.num_rows for batch in files.open(f"{tmp_path}/a.tsv").batches())
+        for quoting, files in {
+            "auto": Files(),
+            "none": Files(quoting="none"),
+            "": Files(quote=""),
+            "standard": Files(quoting="standard"),
+        }.items()
+    }
+    assert counts == {"auto": 120, "none": 120, "": 120, "standard": 111}
+
+
+@pytest.mark.parametrize(
+    ("line", "delimiter"),
+    [("sep=;", ";"), ("SEP=|", "|"), ('"sep=,"', ","), ("sep=\t", "\t"), ("sep=;;", ";")],
+)
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_a_first_line_that_names_the_delimiter(line: str, delimiter: str, suffix: str) -> None:
+    content = f"{line}\r\ntext{delimiter}label\r\n\r\nwell{delimiter}a\r\n"
+    for mark in ("", "\ufeff"):
+        assert read(mark + content, suffix) == ([(4, ["well", "a"])], [])
+    rows = content.replace(f"text{delimiter}label\r\n", "")
+    assert read(rows, suffix, columns=["text", "label"])[0] == [(3, ["well", "a"])]
+    if delimiter != ";":  # what the config says goes first
+        assert read("sep=;\n" + content.split("\r\n", 1)[1], suffix, delimiter=delimiter)[0]
+
+
+def test_each_file_has_its_delimiter(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\na\tb,x\n")
+    (tmp_path / "b.tsv").write_text("text\tlabel\na,b\tx\n")
+    (tmp_path / "c.csv").write_text("sep=;\ntext;label\na,b;x\n")
+    batches = open_source(f"{tmp_path}/*").batches()
+    assert [row["text"] for batch in batches for row in batch.rows.to_pylist()] == [
+        "a\tb", "a,b", "a,b",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lines", "delimiter"),
+    [
+        (["text,label", "a;b,x"], ","),
+        (["text;label", "a, b;x", "c, d, e;x"], ";"),
+        (["text\tlabel", "a, b\tx"], "\t"),
+        (["text|label", "a|x"], "|"),
+        (['"text, all";label', "a, b;x"], ";"),
+        (["text", "a; b"], ","),
+        (["sep=|", "a;b|c"], "|"),
+        ([], ","),
+    ],
+)
+def test_a_guess_at_the_delimiter(lines: list[str], delimiter: str) -> None:
+    assert guess_delimiter([f"{line}\n" for line in lines]) == delimiter
+
+
+def test_lone_returns_are_characters_but_on_the_old_mac() -> None:
+    content = "text\tlabel\none\rtwo\ta\n\rthree\tb\r\n"
+    assert read(content, ".tsv")[0] == [(2, ["one\rtwo", "a"]), (3, ["\rthree", "b"])]
+    assert read("text,label\rone,1\r\rtwo,2\r")[0] == [(2, ["one", "1"]), (4, ["two", "2"])]
+    excel = 'text,label\rone,1\r"fo\nur",4\r"five\nlines\n",5\rsix,6'
+    assert read(excel) == (
+        [(2, ["one", "1"]), (3, ["fo\nur", "4"]), (5, ["five\nlines\n", "5"]), (8, ["six", "6"])],
+        [],
+    )
 
 
 def test_a_row_in_another_encoding_is_rejected_alone() -> None:

@@ -42,6 +42,15 @@ def test_or_every_line_is_one(tmp_path: Path) -> None:
     assert read(source) == [("One", 3), ("goes on.", 4), ("Two.", 6), ("Three", 9), ("ends", 10)]
 
 
+def test_line_ends_of_unicode_part_no_documents(tmp_path: Path) -> None:
+    one = "a\rb\x0bc\x0cd\x1ce\x1df\x1eg\x85h\u2028i\u2029j\r"
+    (tmp_path / "a.txt").write_text(f"{one}\r\ntwo\r\n\n{one}\r\n", newline="")
+    source = open_source(str(tmp_path / "a.txt"), documents="line")
+    assert read(source) == [(one, 1), ("two", 2), (one, 4)]
+    source = open_source(str(tmp_path / "a.txt"), documents="blank line")
+    assert read(source) == [(f"{one}\r\ntwo", 1), (one, 4)]
+
+
 @given(st.lists(st.sampled_from(["a\n", "bb\n", "\n", "  \n", "c\n"]), max_size=20))
 @settings(deadline=None)
 def test_no_word_is_lost(lines: list[str]) -> None:

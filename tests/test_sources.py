@@ -206,6 +206,16 @@ def test_a_file_for_every_label(tmp_path: Path) -> None:
     assert texts_of(open_source(f"{tmp_path}/*.txt")) == texts_of(source)
 
 
+def test_line_ends_of_unicode_part_no_rows(tmp_path: Path) -> None:
+    text = "a\rb\x0bc\x0cd\x1ce\x1df\x1eg\x85h\u2028i\u2029j"
+    (tmp_path / "pos.txt").write_text(f"{text}\n{text}\r\n", newline="")
+    assert texts_of(open_source(str(tmp_path))) == [text, text]
+    (tmp_path / "a.jsonl").write_text(
+        f"{json.dumps(text, ensure_ascii=False)}".join(['{"text":\r ', "}\n"]) * 2, newline=""
+    )
+    assert texts_of(open_source(f"{tmp_path}/a.jsonl")) == [text, text]
+
+
 def test_a_pattern_takes_files_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("b.csv", "a.csv", "c/d.csv", ".hidden.csv"):

@@ -16,7 +16,7 @@ from textmill.components.sources.source import (
     listing,
     readable,
 )
-from textmill.components.sources.text_file import open_text
+from textmill.components.sources.text_file import open_text, without_end
 from textmill.errors import UserError
 
 
@@ -24,6 +24,7 @@ from textmill.errors import UserError
 class AlignedLines:
     r"""Two text files, or two lists of as many, line by line; gzip where a name ends with `.gz`.
 
+    A line ends with "\n" or "\r\n": other line ends of Unicode, and a "\r" alone, are part of it.
     The columns are `text` and `target`; `file` and `line` are those of the text. A line without a
     letter, with its counterpart, is a row whose text or target is missing; where both are so, it
     parts nothing and is passed over.
@@ -80,7 +81,7 @@ class AlignedLines:
                     counts = [n + (line is not None) for n, line in zip(counts, pair, strict=True)]
                     if None in pair:  # to the end, so that both counts are known
                         continue
-                    texts = [line.rstrip("\r\n") if line.strip() else "" for line in pair]
+                    texts = [without_end(line) if line.strip() else "" for line in pair]
                     if not all(map(encodable, texts)):
                         yield Rejected(file, number, "invalid encoding", readable(texts[0]))
                     elif any(texts):

@@ -8,6 +8,7 @@ from pathlib import Path
 from textmill.components.sources.aligned import AlignedLines
 from textmill.components.sources.conll import Conll
 from textmill.components.sources.csv import Delimited
+from textmill.components.sources.dialect import Quoting
 from textmill.components.sources.documents import Documents, Separation
 from textmill.components.sources.folders import ClassFolders, LabelledLines
 from textmill.components.sources.jsonl import JsonLines
@@ -16,12 +17,12 @@ from textmill.components.sources.source import Source, opening
 from textmill.components.sources.tfds import TensorFlowDataset
 from textmill.errors import UserError
 
-_COMMAS, _TABS = (".csv",), (".tsv", ".tab")
+_DELIMITED = (".csv", ".tsv", ".tab")
 _JSON = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet",)
 _LINES = (".txt",)
 _TAGGED = (".conll", ".bio")
-_KNOWN = (*_COMMAS, *_TABS, *_JSON, *_PARQUET, *_LINES, *_TAGGED)
+_KNOWN = (*_DELIMITED, *_JSON, *_PARQUET, *_LINES, *_TAGGED)
 
 
 def open_source(
@@ -29,7 +30,8 @@ def open_source(
     *,
     encoding: str = "utf-8",
     delimiter: str | None = None,
-    quote: str | None = '"',
+    quote: str = '"',
+    quoting: Quoting = "auto",
     columns: Sequence[str] = (),
     skip_rows_after_header: int = 0,
     data_dir: str | None = None,
@@ -51,8 +53,10 @@ def open_source(
     Args:
         source: The name.
         encoding: Encoding of text files.
-        delimiter: Between the fields of delimited text; None: a comma in .csv, else a tab.
-        quote: Around fields of delimited text; None: a quote is a character like any other.
+        delimiter: Between the fields of delimited text; None: what a first line such as "sep=;"
+            says, else a comma in .csv and a tab in .tsv and .tab.
+        quote: Around fields of delimited text.
+        quoting: What a quote is there: "auto", "standard" or "none"; see `Delimited`.
         columns: Names of the columns, for delimited text without a header line.
         skip_rows_after_header: Lines to pass over below the header of delimited text.
         data_dir: Folder of the data sets of tensorflow-datasets.
@@ -75,9 +79,10 @@ def open_source(
         return _folder(str(Path(source).expanduser()), encoding)
     files = _files(source)
     suffixes = {_suffix(file) for file in files}
-    if suffixes <= {*_COMMAS, *_TABS}:
-        between = delimiter or ("," if suffixes <= {*_COMMAS} else "\t")
-        return Delimited(files, between, quote, encoding, tuple(columns), skip_rows_after_header)
+    if suffixes <= {*_DELIMITED}:
+        return Delimited(
+            files, delimiter, quote, quoting, encoding, tuple(columns), skip_rows_after_header
+        )
     if suffixes <= {*_JSON}:
         return JsonLines(files, encoding)
     if suffixes <= {*_PARQUET}:

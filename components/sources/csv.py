@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
+from textmill.components.sources.dialect import Quoting, separator
+from textmill.components.sources.records import Records
+from textmill.components.sources.rows import Rows
 from textmill.components.sources.source import (
     Batch,
     Rejected,
@@ -18,10 +20,9 @@ from textmill.components.sources.source import (
     listing,
     readable,
 )
-from textmill.components.sources.text_file import open_text
+from textmill.components.sources.text_file import open_text, without_end
 from textmill.errors import UserError
-
-LONGEST_FIELD = 1 << 22  # characters; a longer one is a quote that was never closed
+from textmill.progress import warn
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,17 @@ class Delimited:
 
     Fields may hold the delimiter and line ends if they are quoted; a quote inside is doubled. A row
     with a bad quote is rejected and reading goes on with the next line, so that a quote that is
-    never closed costs one line and not the rest of the file. Empty lines are passed over.
+    never closed costs one line and not the rest of the file. Empty lines are passed over. A lone
+    "\r" is a character, unless no line ends with "\n".
 
     Attributes:
         files: Names of the files.
-        delimiter: One character.
-        quote: The quote character, or None where a quote has no meaning, as in many TSV files.
+        delimiter: One character; None: what a first line such as "sep=;" says, else a tab in .tsv
+            and .tab, and a comma.
+        quote: The quote character.
+        quoting: "standard", as RFC 4180 has it; "none", where a quote is a character like any
+            other, as in many TSV files; "auto", as RFC 4180 has it, but for a quote that would take
+            rows into one field: this one is a character, and a warning says so.
         encoding: Name of the encoding; a row that is not valid in it is rejected.
         columns: Names of the columns of files without a header line; else ().
         skip_rows_after_header: Lines to pass over below the header: 2 for Orange's .tab files,
@@ -53,8 +59,9 @@ class Delimited:
     """
 
     files: tuple[str, ...]
-    delimiter: str = ","
-    quote: str | None = '"'
+    delimiter: str | None = None
+    quote: str = '"'
+    quoting: Quoting = "auto"
     encoding: str = "utf-8"
     columns: tuple[str, ...] = ()
     skip_rows_after_header: int = 0
@@ -70,11 +77,15 @@ class Delimited:
         """Yields string columns, named by the header."""
         for file in self.files:
             with open_text(file, self.encoding) as lines:
-                records = self._records(lines)
+                records = self._records(file, lines)
                 columns = list(self.columns) or self._header(file, records)
+                if self.quoting == "auto":
+                    records.study(len(columns))
                 yield from batched(_rows(file, records, len(columns)), columns)
+            if records.rows:
+                _say_strays(file, records.rows)
 
-    def _header(self, file: str, records: _Records) -> list[str]:
+    def _header(self, file: str, records: Records) -> list[str]:
         for _, fields, raw in records:
             if not encodable(raw):
                 raise UserError(
@@ -108,92 +119,51 @@ class Delimited:
             fix="name a file that holds rows",
         )
 
-    def _records(self, lines: Iterator[str]) -> _Records:
+    def _records(self, file: str, lines: Iterator[str]) -> Records:
+        first = next(lines, "")
+        said = separator(first)
+        tabs = file.lower().removesuffix(".gz").endswith((".tsv", ".tab"))
+        delimiter = self.delimiter or said or ("\t" if tabs else ",")
+        if not said:
+            lines = chain([first], lines)
+        quote = None if self.quoting == "none" else self.quote
+        if quote and first.count(quote) % 2 and "\r" in without_end(first):
+            lines = _parted(lines)
         try:
-            return _Records(lines, self.delimiter, self.quote)
+            return Records(lines, delimiter, quote, 2 if said else 1)
         except (TypeError, ValueError) as error:
             raise UserError(
-                f"delimiter = {self.delimiter!r}, quote = {self.quote!r}",
+                f"delimiter = {delimiter!r}, quote = {self.quote!r}",
                 expected="one character each, and not the same",
                 received=str(error),
                 fix='set delimiter = "," or ";" or "\\t"',
             ) from None
 
 
-class _Records:
-    """Yields (line, fields, raw text); fields is a reason where the record can't be read."""
+def _parted(lines: Iterator[str]) -> Iterator[str]:
+    r"""Yields lines that end with "\r": Excel on the Mac writes "\n" inside quoted fields alone."""
+    for line in lines:
+        *parts, last = without_end(line).split("\r")
+        yield from (f"{part}\n" for part in parts)
+        yield last + line[len(without_end(line)) :]
 
-    def __init__(self, lines: Iterator[str], delimiter: str, quote: str | None) -> None:
-        self.lines = _Lines(lines)
-        self._delimiter, self._quote = delimiter, quote
-        self._reader()  # complains about a delimiter of two characters
 
-    def __iter__(self) -> Iterator[tuple[int, list[str] | str, str]]:
-        csv.field_size_limit(LONGEST_FIELD)  # the default of 131,072 is too short for documents
-        reader = self._reader()
-        while True:
-            line = self.lines.begin()
-            try:
-                fields = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                raw = self.lines.back_to_second()
-                yield line, f"bad quote: {_REASONS.get(str(error), error)}", raw
-                reader = self._reader()
-            else:
-                if fields:
-                    taken = self.lines.taken
-                    yield line, fields, taken[0] if len(taken) == 1 else "".join(taken)
-
-    def _reader(self) -> Iterator[list[str]]:
-        return csv.reader(
-            self.lines,
-            strict=True,
-            delimiter=self._delimiter,
-            quotechar=self._quote,
-            quoting=csv.QUOTE_NONE if self._quote is None else csv.QUOTE_MINIMAL,
+def _say_strays(file: str, rows: Rows) -> None:
+    """Warns of quotes that may be more, or less, than characters."""
+    if rows.strays:
+        warn(
+            f"{file}: quotes are characters of the text on {rows.strays:,} lines, "
+            f"the first is line {rows.first:,}, as they are around no field; "
+            'quoting = "none" reads all quotes so'
+        )
+    if rows.doubtful:
+        warn(
+            f"{file}: the quoted field on line {rows.doubtful:,} may be several rows; if quotes "
+            'are characters of the text, set quoting = "none"; else quoting = "standard"'
         )
 
 
-_REASONS = {
-    "unexpected end of data": "never closed",
-    f"field larger than field limit ({LONGEST_FIELD})": f"open for {LONGEST_FIELD} characters",
-}
-
-
-class _Lines:
-    """Physical lines, some of which can be given back."""
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines = lines
-        self._ahead: deque[str] = deque()
-        self._number = 1
-        self.taken: list[str] = []
-
-    def __iter__(self) -> _Lines:
-        return self
-
-    def __next__(self) -> str:
-        line = self._ahead.popleft() if self._ahead else next(self._lines)
-        self.taken.append(line)
-        return line
-
-    def begin(self) -> int:
-        """Begins a record; returns the number of its first line."""
-        self._number += len(self.taken)
-        self.taken = []
-        return self._number
-
-    def back_to_second(self) -> str:
-        """Gives all lines of the record back but the first, which it returns."""
-        first, *others = self.taken
-        self._ahead.extendleft(reversed(others))
-        self.taken = [first]
-        return first
-
-
-def _rows(file: str, records: _Records, width: int) -> Iterator[Row | Rejected]:
+def _rows(file: str, records: Records, width: int) -> Iterator[Row | Rejected]:
     for line, fields, raw in records:
         if not encodable(raw):
             yield Rejected(file, line, "invalid encoding", readable(raw.rstrip("\r\n")))

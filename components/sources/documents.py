@@ -16,7 +16,7 @@ from textmill.components.sources.source import (
     listing,
     readable,
 )
-from textmill.components.sources.text_file import open_text
+from textmill.components.sources.text_file import open_text, without_end
 
 Separation = Literal["blank line", "line"]
 # A document that grows beyond this ends with its line, for one without an end would fill the
@@ -80,7 +80,7 @@ class Documents:
                 held.append(line)
                 size += len(line)
             if held and (blank or self.separation == "line" or size > LONGEST):
-                yield began, "".join(held).rstrip("\r\n")
+                yield began, without_end("".join(held))
                 held, size = [], 0
         if held:
-            yield began, "".join(held).rstrip("\r\n")
+            yield began, without_end("".join(held))

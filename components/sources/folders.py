@@ -17,7 +17,7 @@ from textmill.components.sources.source import (
     opening,
     readable,
 )
-from textmill.components.sources.text_file import codec_of, open_text
+from textmill.components.sources.text_file import codec_of, open_text, without_end
 from textmill.errors import UserError
 
 
@@ -131,4 +131,4 @@ class LabelledLines:
                     if not encodable(line):
                         yield Rejected(file, number, "invalid encoding", readable(line.strip()))
                     elif line.strip():
-                        yield Row(file, number, (line.rstrip("\r\n"), label))
+                        yield Row(file, number, (without_end(line), label))

@@ -28,7 +28,9 @@ _KINDS = {
 def open_text(file: str, encoding: str = "utf-8") -> Iterator[Iterator[str]]:
     r"""Opens a text file, `.gz` or plain, and gives its lines with their ends.
 
-    A line ends with "\n", "\r\n" or "\r". A byte that is not valid in `encoding` becomes a lone
+    A line ends with "\n" or "\r\n", and with nothing else: a lone "\r", U+0085 or U+2028 stays
+    inside it, as `wc` and `paste` count. In a file without any "\n" the lines end with "\r", as
+    once on the Mac, and are given with "\n". A byte that is not valid in `encoding` becomes a lone
     surrogate (PEP 383), so that one bad line spoils no other: see `source.encodable`.
 
     Raises:
@@ -41,9 +43,37 @@ def open_text(file: str, encoding: str = "utf-8") -> Iterator[Iterator[str]]:
             head = binary.read(_HEAD)
             _refuse_binary(file, head, codec)
             binary.seek(0)
-        # Surrogates for bytes only work where a byte is a character or part of one.
-        with io.TextIOWrapper(binary, codec, errors="surrogateescape", newline="") as text:
+            newline = _newline(binary, codec)
+            binary.seek(0)
+        with _text(binary, codec, newline) as text:
             yield _lines(text, file, encoding)
+
+
+def without_end(line: str) -> str:
+    r"""Returns a line without its "\n" or "\r\n".
+
+    Example:
+        >>> without_end("one\r\r\n"), without_end("two\r")
+        ('one\r', 'two\r')
+    """
+    return line.removesuffix("\n").removesuffix("\r") if line.endswith("\n") else line
+
+
+def _newline(binary: IO[bytes], codec: str) -> str | None:
+    """Returns with what the lines of a text end, as Python's `open` takes it in `newline`."""
+    text = _text(binary, codec, "")
+    returns = False
+    while part := text.read(_HEAD):
+        if "\n" in part:
+            break
+        returns = returns or "\r" in part
+    text.detach()
+    return None if returns and not part else "\n"  # None: "\r" becomes "\n"
+
+
+def _text(binary: IO[bytes], codec: str, newline: str | None) -> io.TextIOWrapper:
+    # Surrogates for bytes only work where a byte is a character or part of one.
+    return io.TextIOWrapper(binary, codec, errors="surrogateescape", newline=newline)
 
 
 def _lines(text: io.TextIOWrapper, file: str, encoding: str) -> Iterator[str]:
