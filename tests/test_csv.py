@@ -56,6 +56,8 @@ def test_what_csv_writes_comes_back(
     rows: list[tuple[str, str]], quoting: Any, end: str, kind: tuple[str, str]
 ) -> None:
     rows = [(a.replace("\0", ""), b.replace("\0", "")) for a, b in rows]  # NUL is no text
+    if end == "\n":  # csv writes "\r" bare there, and at the end of a line it is part of its end
+        rows = [(a, b.rstrip("\r")) for a, b in rows]
     text, lines = io.StringIO(newline=""), []
     writer = csv.writer(text, delimiter=kind[1], quoting=quoting, lineterminator=end)
     writer.writerow(["text", "label"])
