@@ -41,6 +41,7 @@ def adopt(
     import keras
 
     from textmill.models.checkpoint import load_backbone, save_classifier
+    from textmill.models.checkpoint_tokens import check_tokens
     from textmill.models.heads import load_head, served_labels, task_of
     from textmill.models.tokenizer import load_tokenizer
 
@@ -84,6 +85,7 @@ def adopt(
     if task.LABELS == "spans":
         _check_words(checkpoint.name, tokenizer)
     tokenizer.save(str(out.tokenizer_file))
+    check_tokens(checkpoint, out.tokenizer_file, pair=pair)
     backbone = load_backbone(checkpoint, vocabulary_size=0, dropout=0.1)
     model = task.build(backbone, names, dropout=0.1)
     load_head(model, checkpoint)

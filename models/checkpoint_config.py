@@ -122,6 +122,32 @@ def defaults(kind: str) -> dict[str, Any]:
     return {} if found is None else found().to_dict()
 
 
+def longest_row(config: Mapping[str, Any]) -> int:
+    """Returns the tokens that an encoder has position embeddings for.
+
+    Args:
+        config: As `read_config` returns it.
+    """
+    return int(config["max_position_embeddings"]) - first_position(config)
+
+
+def first_position(config: Mapping[str, Any]) -> int:
+    """Returns the row of the position embeddings that the first token gets.
+
+    RoBERTa and XLM-RoBERTa count from the one behind that of padding.
+
+    Source: `create_position_ids_from_input_ids` in transformers 5.24, `modeling_roberta.py`.
+
+    Example:
+        >>> first_position({"model_type": "roberta", "pad_token_id": 3})
+        4
+    """
+    if config["model_type"] not in ("roberta", "xlm-roberta"):
+        return 0
+    padding = config["pad_token_id"]
+    return 0 if padding is None else int(padding) + 1
+
+
 def _class(kind: str | None) -> Any:
     from transformers import CONFIG_MAPPING
 

@@ -11,7 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from textmill.errors import UserError, one_of
-from textmill.models.checkpoint_config import check_config, read_config
+from textmill.models.checkpoint_config import (
+    check_config,
+    first_position,
+    longest_row,
+    read_config,
+)
 from textmill.models.encoder_keys import ENCODER_KEYS
 from textmill.models.numerics import Numerics, set_numerics
 from textmill.models.preset import Preset
@@ -63,6 +68,8 @@ def load_encoder(preset: Preset, *, dropout: float, precision: str = "float32") 
     check_config(preset, config, ENCODER_KEYS[kind])
     if kind == "deberta-v2":
         _check_deberta(preset, config)
+    else:
+        _check_positions(preset, config)
     converter = converter_of(kind)
     given = converter.arguments(config) | {"dropout": dropout, "dtype": precision}
     backbone: keras.Model = converter.backbone(**given)
@@ -205,16 +212,20 @@ def converter_of(kind: str) -> Converter:
     if kind == "deberta-v2":
         return Converter(keras_hub.models.DebertaV3Backbone, _deberta, _convert_deberta)
     found = preset_loader.TransformersPresetLoader(None, {"model_type": kind}).converter
-
-    def bert(config: Mapping[str, Any]) -> dict[str, Any]:
-        given: dict[str, Any] = found.convert_backbone_config(config)
-        return given | {"num_segments": config.get("type_vocab_size", 2)}
-
-    return Converter(
-        found.backbone_cls,
-        bert if kind == "bert" else found.convert_backbone_config,
-        _convert_roberta if kind == "roberta" else found.convert_weights,
-    )
+    arguments: Callable[[Mapping[str, Any]], dict[str, Any]] = found.convert_backbone_config
+    if kind == "bert":
+        return Converter(
+            found.backbone_cls,
+            lambda config: arguments(config) | {"num_segments": config["type_vocab_size"]},
+            found.convert_weights,
+        )
+    if kind in ("roberta", "xlm-roberta"):
+        return Converter(
+            found.backbone_cls,
+            lambda config: arguments(config) | {"max_sequence_length": longest_row(config)},
+            _convert_roberta,
+        )
+    return Converter(found.backbone_cls, arguments, found.convert_weights)
 
 
 def _numerics(config: Mapping[str, Any]) -> Numerics:
@@ -224,14 +235,19 @@ def _numerics(config: Mapping[str, Any]) -> Numerics:
 
 
 def _convert_roberta(backbone: Any, source: Source, config: Mapping[str, Any]) -> None:
-    from keras_hub.src.utils.transformers import convert_roberta
-
-    convert_roberta.convert_weights(backbone, source, config)
-    # RoBERTa has one segment, whose embedding every token gets; KerasHub's model has no place
-    # for it, and its converter leaves it out.
-    positions = backbone.embeddings.position_embedding.position_embeddings
-    segment = source.get_tensor("roberta.embeddings.token_type_embeddings.weight")[0]
-    positions.assign(positions + segment)
+    # KerasHub's own converters begin with the third position, wherever padding is.
+    positions, first = (
+        backbone.embeddings.position_embedding.position_embeddings,
+        first_position(config),
+    )
+    source.port_weight(backbone.token_embedding.embeddings, "embeddings.word_embeddings.weight")
+    source.port_weight(
+        positions, "embeddings.position_embeddings.weight", lambda x, shape: x[first:]
+    )
+    # There is no place for the embedding of its one segment, which every token gets.
+    positions.assign(positions + source.get_tensor("embeddings.token_type_embeddings.weight")[0])
+    _norm(source, backbone.embeddings_layer_norm, "embeddings.LayerNorm")
+    _convert_layers(backbone, source, "query", "key", "value")
 
 
 def _electra(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -267,21 +283,34 @@ def _deberta(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _check_positions(preset: Preset, config: Mapping[str, Any]) -> None:
+    """Raises where no token has a position, or where it hangs on padding that there is not."""
+    padding = config["pad_token_id"]
+    if longest_row(config) < 1 or (padding is None and "roberta" in config["model_type"]):
+        raise UserError(
+            f"{preset.name}: there are no positions for tokens",
+            expected="more max_position_embeddings than come before the first token's; in RoBERTa "
+            "these are pad_token_id + 1",
+            received=f"{config['max_position_embeddings']}, and pad_token_id {padding}",
+            fix="mend config.json, or take another model",
+        )
+
+
 def _check_deberta(preset: Preset, config: Mapping[str, Any]) -> None:
     """Raises where sizes are not those that KerasHub's DeBERTa has, which are one another's."""
     width, heads = config["hidden_size"], config["num_attention_heads"]
-    buckets = config.get("position_buckets", -1)
-    for key, value, usual in (
-        ("attention_head_size", config.get("attention_head_size", width // heads), width // heads),
-        ("embedding_size", config.get("embedding_size", width), width),
-        ("pooler_hidden_size", config["pooler_hidden_size"], width),
-        ("position_buckets", buckets, max(buckets, 2)),
-    ):
-        if value != usual:
+    sizes = {"attention_head_size": width // heads, "embedding_size": width}
+    wanted: dict[str, tuple[bool, object]] = {
+        key: (config.get(key, size) == size, size)
+        for key, size in (sizes | {"pooler_hidden_size": width}).items()
+    }
+    wanted["position_buckets"] = (config.get("position_buckets", -1) >= 2, "of 2 or more")
+    for key, (suits, expected) in wanted.items():
+        if not suits:
             raise UserError(
-                f"{preset.name}: {key} {value!r} is not computed here",
-                expected=f"{key} {usual} in config.json of a deberta-v2 model",
-                received=repr(value),
+                f"{preset.name}: {key} {config.get(key)!r} is not computed here",
+                expected=f"{key} {expected} in config.json of a deberta-v2 model",
+                received=repr(config.get(key)),
                 fix="take another model",
             )
 
@@ -298,11 +327,15 @@ def _convert_deberta(backbone: Any, source: Source, config: Mapping[str, Any]) -
     relative = backbone.relative_embeddings
     source.port_weight(relative.rel_embeddings, "encoder.rel_embeddings.weight")
     _norm(source, relative.layer_norm, "encoder.LayerNorm")
+    _convert_layers(backbone, source, "query_proj", "key_proj", "value_proj")
+
+
+def _convert_layers(backbone: Any, source: Source, query: str, key: str, value: str) -> None:
     for i, layer in enumerate(backbone.transformer_layers):
         name, attention = f"encoder.layer.{i}", layer._self_attention_layer
-        _dense(source, attention._query_dense, f"{name}.attention.self.query_proj")
-        _dense(source, attention._key_dense, f"{name}.attention.self.key_proj")
-        _dense(source, attention._value_dense, f"{name}.attention.self.value_proj")
+        _dense(source, attention._query_dense, f"{name}.attention.self.{query}")
+        _dense(source, attention._key_dense, f"{name}.attention.self.{key}")
+        _dense(source, attention._value_dense, f"{name}.attention.self.{value}")
         _dense(source, attention._output_dense, f"{name}.attention.output.dense")
         _norm(source, layer._self_attention_layer_norm, f"{name}.attention.output.LayerNorm")
         _dense(source, layer._feedforward_intermediate_dense, f"{name}.intermediate.dense")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from textmill.artifact import Model
-from textmill.errors import UserError
+from textmill.errors import UserError, one_of
+from textmill.models.checkpoint_config import first_position
 from textmill.models.heads import HEADS, TOKEN_HEAD
 from textmill.models.huggingface import Hook, converter_of
 from textmill.models.numerics import get_numerics
@@ -45,7 +47,6 @@ _SPECIAL = {
     "mask_token": ("[MASK]", "<mask>"),
 }
 _PREFIXES = {"deberta-v2": "deberta", "xlm-roberta": "roberta"}
-_RESERVED = 2  # position embeddings before the first, in RoBERTa: those of no token and of padding
 
 
 def save_huggingface(classifier: keras.Model, model: Model, folder: Path) -> None:
@@ -75,10 +76,25 @@ def save_huggingface(classifier: keras.Model, model: Model, folder: Path) -> Non
     kind, prefix = _KINDS[name]
     about = model.task()
     spans = about["kind"] == "spans"
-    config = _config(kind, backbone, about["labels"] or ["LABEL_0"])
+    known = Tokenizer.from_file(str(model.tokenizer_file)).get_vocab(with_added_tokens=True)
+    special = {
+        role: next(token for token in names if token in known)
+        for role, names in _SPECIAL.items()
+        if not known.keys().isdisjoint(names)
+    }
+    ids = {role: known[token] for role, token in special.items()}
+    if kind in ("roberta", "xlm-roberta") and "pad_token" not in ids:
+        raise UserError(
+            f"a {name} without padding can't be written for Hugging Face",
+            expected=f"a tokenizer with {one_of(_SPECIAL['pad_token'])}, whose id says where "
+            "transformers begins to count places",
+            received=f"{model.tokenizer_file.name} with {one_of(special.values())}",
+            fix="export it as a SavedModel",
+        )
+    config = _config(kind, backbone, about["labels"] or ["LABEL_0"], ids)
     config.architectures = [f"{prefix}For{'Token' if spans else 'Sequence'}Classification"]
     config.problem_type = _PROBLEMS.get(about["kind"])
-    weights = Sink(_PREFIXES.get(kind, kind))
+    weights = Sink(_PREFIXES.get(kind, kind), first_position(config.to_dict()))
     converter_of(kind).convert(backbone, weights, config.to_dict())
     if spans or kind == "electra":  # transformers has nothing there that pools
         weights.tensors = {n: x for n, x in weights.tensors.items() if ".pooler." not in n}
@@ -90,12 +106,6 @@ def save_huggingface(classifier: keras.Model, model: Model, folder: Path) -> Non
     config.save_pretrained(folder)
     arrays = {key: np.ascontiguousarray(value) for key, value in sorted(weights.tensors.items())}
     save_file(arrays, folder / "model.safetensors", metadata={"format": "pt"})
-    known = Tokenizer.from_file(str(model.tokenizer_file)).get_vocab(with_added_tokens=True)
-    special = {
-        role: next(token for token in names if token in known)
-        for role, names in _SPECIAL.items()
-        if not known.keys().isdisjoint(names)
-    }
     segments = ["token_type_ids"] if getattr(config, "type_vocab_size", 0) > 1 else []
     tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_file=str(model.tokenizer_file),
@@ -115,13 +125,14 @@ class Sink:
 
     Args:
         prefix: What the encoder's weights begin with in a model that has a head.
+        first: The row of the position embeddings that the first token gets.
 
     Attributes:
         tensors: By their names in PyTorch.
     """
 
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
+    def __init__(self, prefix: str, first: int) -> None:
+        self._prefix, self._first = prefix, first
         self.tensors: dict[str, Array] = {}
 
     def get_tensor(self, name: str) -> Array:
@@ -143,7 +154,7 @@ class Sink:
         if hf_weight_key.endswith("bias"):
             value = value.ravel()  # of several heads it is [heads, size] here
         elif hook_fn:
-            value = _undo(value, hook_fn)
+            value = _undo(value, hook_fn, self._first)
         self._keep(hf_weight_key, value)
 
     def _keep(self, name: str, value: Array) -> Array:
@@ -152,8 +163,8 @@ class Sink:
         return value
 
 
-def _undo(value: Array, hook: Hook) -> Array:
-    """Returns what `hook` makes `value` of.
+def _undo(value: Array, hook: Hook, left_out: int = 0) -> Array:
+    """Returns what `hook` makes `value` of; of the first `left_out` rows it makes nothing.
 
     Example:
         >>> _undo(np.array([[1, 2, 3], [4, 5, 6]]), lambda x, shape: x.T)
@@ -165,7 +176,7 @@ def _undo(value: Array, hook: Hook) -> Array:
     inputs = math.prod(shape[:-1]) if math.prod(shape[:-1]) == shape[-1] else shape[0]
     for given in (
         (value.size // inputs, inputs),  # a kernel
-        (shape[0] + _RESERVED, shape[-1]),  # RoBERTa's positions
+        (shape[0] + left_out, shape[-1]),  # RoBERTa's positions
     ):
         places = np.arange(math.prod(given)).reshape(given)
         try:
@@ -179,8 +190,8 @@ def _undo(value: Array, hook: Hook) -> Array:
     raise ValueError(f"no weight becomes one of shape {shape}")
 
 
-def _config(kind: str, backbone: Any, labels: list[str]) -> Any:
-    """Returns a config of transformers."""
+def _config(kind: str, backbone: Any, labels: list[str], special: Mapping[str, int]) -> Any:
+    """Returns a config of transformers; `special` has the ids of special tokens."""
     from transformers import AutoConfig
 
     numerics = get_numerics(backbone)
@@ -201,8 +212,14 @@ def _config(kind: str, backbone: Any, labels: list[str]) -> Any:
     more: dict[str, Any] = {}
     positions = backbone.max_sequence_length
     if kind in ("roberta", "xlm-roberta"):
-        positions += _RESERVED
-        more = {"type_vocab_size": 1, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+        padding = special["pad_token"]
+        positions += padding + 1
+        more = {
+            "type_vocab_size": 1,
+            "pad_token_id": padding,
+            "bos_token_id": special.get("cls_token"),
+            "eos_token_id": special.get("sep_token"),
+        }
     elif kind == "deberta-v2":
         more = {
             "relative_attention": True,

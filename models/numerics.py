@@ -18,6 +18,9 @@ ACTIVATIONS: dict[str, bool | None] = {
     "gelu_new": True,
     "gelu_fast": True,
     "gelu_pytorch_tanh": True,
+    "gelu_accurate": True,
+    "gelu_python": False,
+    "gelu_python_tanh": True,
     "relu": None,
 }
 

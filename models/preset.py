@@ -157,13 +157,12 @@ class Preset:
 
     def positions(self) -> int:
         """Returns the longest row in tokens that the model has positions for."""
-        config = self.config()
-        inner = config.get("config", {})
-        if config.get("model_type") in ("roberta", "xlm-roberta"):
-            # Two embeddings come before the first: those of no token and of padding.
-            return int(config.get("max_position_embeddings", 514)) - 2
-        found = config.get("max_position_embeddings") or inner.get("max_sequence_length")
-        return int(found or 512)
+        from textmill.models.checkpoint_config import longest_row, read_config
+
+        config = read_config(self)
+        if "max_position_embeddings" in config:
+            return longest_row(config)
+        return int(config.get("config", {}).get("max_sequence_length") or 512)
 
     def layers(self) -> int | None:
         """Returns how many layers the encoder has, None where the preset doesn't say."""

@@ -62,7 +62,7 @@ MORE: dict[str, dict[str, Any]] = {
         "position_buckets": 8,
     },
     "electra": {"embedding_size": 16},
-    "roberta": {"type_vocab_size": 1, "layer_norm_eps": 1e-5, "pad_token_id": 1},
+    "roberta": {"type_vocab_size": 1, "layer_norm_eps": 1e-5, "pad_token_id": 3},
     "xlm-roberta": {"type_vocab_size": 1, "layer_norm_eps": 1e-5, "pad_token_id": 1},
 }
 

@@ -153,6 +153,25 @@ def test_a_tagger_whose_tokens_hang_on_spaces_is_refused(theirs: Path, tmp_path:
         adopt(Model(tmp_path / "b"), checkpoint=Preset(str(tmp_path / "roberta")))
 
 
+@pytest.mark.parametrize("token", ["<s>", "</s>", "the"])
+def test_padding_of_roberta_is_no_token_of_a_text(token: str, theirs: Path, tmp_path: Path) -> None:
+    """transformers counts a text's tokens without those of padding, wherever they stand."""
+    shutil.copytree(theirs / "roberta", tmp_path / "roberta")
+    made = bpe(tmp_path / "roberta" / "tokenizer.json", texts=["the the the end"])
+    file, padding = tmp_path / "roberta" / "config.json", made.token_to_id(token)
+    write_json(file, read_json(file) | {"vocab_size": 700, "pad_token_id": padding})
+    with pytest.raises(UserError, match=f"pad_token_id {padding} is a token that texts have"):
+        adopt(Model(tmp_path / "model"), checkpoint=Preset(str(tmp_path / "roberta")))
+
+
+def test_pairs_need_embeddings_of_two_segments(theirs: Path, tmp_path: Path) -> None:
+    shutil.copytree(theirs / "text-one", tmp_path / "bert")
+    file = tmp_path / "bert" / "config.json"
+    write_json(file, read_json(file) | {"type_vocab_size": 1})
+    with pytest.raises(UserError, match="type_vocab_size 1 does not suit two texts"):
+        adopt(Model(tmp_path / "model"), checkpoint=Preset(str(tmp_path / "bert")), pair=True)
+
+
 def test_pairs_for_a_model_of_one_text_are_refused(theirs: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--pair: .*marks spans in one text"):
         adopt(Model(tmp_path / "a"), checkpoint=Preset(str(theirs / "text-tags")), pair=True)

@@ -262,6 +262,19 @@ def test_json_that_is_none_is_told(name: str, content: str, tmp_path: Path) -> N
         adopt(Model(tmp_path / "model"), checkpoint=preset)
 
 
+@pytest.mark.parametrize(("padding", "longest"), [(0, 39), (1, 38), (3, 36), (None, 40), (39, 0)])
+def test_positions_of_roberta_begin_behind_that_of_padding(
+    padding: int | None, longest: int, theirs: Path, tmp_path: Path
+) -> None:
+    preset = copy(theirs / "roberta", tmp_path / "roberta", pad_token_id=padding)
+    assert preset.positions() == longest
+    if padding in (None, 39):
+        with pytest.raises(UserError, match="there are no positions for tokens"):
+            load(preset)
+    else:
+        assert load_backbone(preset, vocabulary_size=0, dropout=0.1).max_sequence_length == longest
+
+
 def test_a_vocabulary_that_does_not_fit_is_told(tmp_path: Path) -> None:
     preset = copy(TFBERT, tmp_path / "bert", vocab_size=3000)
     with pytest.raises(UserError, match="the tokenizer is not this model's"):
