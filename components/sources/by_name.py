@@ -10,9 +10,10 @@ from textmill.components.sources.conll import Conll
 from textmill.components.sources.csv import Delimited
 from textmill.components.sources.dialect import Quoting
 from textmill.components.sources.documents import Documents, Separation
-from textmill.components.sources.folders import ClassFolders, LabelledLines
+from textmill.components.sources.folders import ClassFolders, LabelledLines, is_labelled
 from textmill.components.sources.jsonl import JsonLines
 from textmill.components.sources.parquet import Parquet
+from textmill.components.sources.paths import is_hidden, matching, visible
 from textmill.components.sources.source import Source, opening
 from textmill.components.sources.tfds import TensorFlowDataset
 from textmill.errors import UserError
@@ -43,7 +44,8 @@ def open_source(
     - `*.jsonl`, `*.ndjson`, `*.json`: one JSON object a line
     - `*.parquet`: Parquet
     - `*.conll`, `*.bio`: a word and its tag a line
-    - a folder: `<label>/*.txt`, a file a row; or else `<label>.txt`, a line a row
+    - a folder: `<label>/*.txt`, a file a row; or else `<label>.txt`, a line a row; with
+      `documents` the other way round: `*.txt`, or else `*/*.txt`, a file a document
     - `*.txt`: `<label>.txt`, a line a row; or with `documents`, plain text without labels
     - `tfds:NAME`: a data set of tensorflow-datasets
 
@@ -76,7 +78,7 @@ def open_source(
     if source.startswith("tfds:"):
         return TensorFlowDataset(source.removeprefix("tfds:"), data_dir)
     if Path(source).expanduser().is_dir():
-        return _folder(str(Path(source).expanduser()), encoding)
+        return _folder(str(Path(source).expanduser()), encoding, documents)
     files = _files(source)
     suffixes = {_suffix(file) for file in files}
     if suffixes <= {*_DELIMITED}:
@@ -121,9 +123,7 @@ def _files(source: str) -> tuple[str, ...]:
         with opening(source):
             Path(path).stat()
         return (path,)
-    anchor = Path(path).anchor
-    matches = Path(anchor).glob(path.removeprefix(anchor))
-    found = tuple(sorted(str(f) for f in matches if f.is_file() and f.name[0] != "."))
+    found = matching(path)
     if not found:
         raise UserError(
             f"{source}: no file matches",
@@ -134,15 +134,17 @@ def _files(source: str) -> tuple[str, ...]:
     return found
 
 
-def _folder(root: str, encoding: str) -> Source:
+def _folder(root: str, encoding: str, documents: Separation | None) -> Source:
     with opening(root):
-        inside = sorted(Path(root).iterdir())
+        inside = visible(Path(root)) or sorted(Path(root).iterdir())
+    lines = tuple(f.name for f in inside if is_labelled(f) and not is_hidden(f.name))
+    if lines and documents is not None:
+        return Documents(lines, documents, encoding, root)
     for folder in inside:
-        if folder.is_dir():
+        if folder.is_dir() and not is_hidden(folder.name):
             with opening(str(folder)):
-                if any(f.suffix.lower() in _LINES for f in folder.iterdir()):
+                if any(f.suffix.lower() in _LINES for f in visible(folder)):
                     return ClassFolders(root, encoding)
-    lines = tuple(f.name for f in inside if f.is_file() and f.suffix.lower() in _LINES)
     if lines:
         return LabelledLines(lines, root, encoding)
     known = sorted({_suffix(f.name) for f in inside if _suffix(f.name) in _KNOWN})

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from textmill.components.sources.paths import others, say_passed_over
 from textmill.components.sources.source import (
     Batch,
     Rejected,
@@ -29,12 +31,13 @@ class Documents:
     r"""Text files of documents; gzip too, where a name ends with `.gz`.
 
     The only column is `text`; `line` is the line on which a document begins. A file's end also ends
-    a document.
+    a document. Where the files are those of a folder, a warning names what else is in it.
 
     Attributes:
         files: Names of the files.
         separation: What parts documents: a "blank line", or the end of a "line".
         encoding: Name of the encoding; a document that is not valid in it is rejected.
+        root: The folder that they are in, "" where they are named by themselves.
 
     Example:
         >>> import pathlib, tempfile
@@ -48,21 +51,24 @@ class Documents:
     files: tuple[str, ...]
     separation: Separation = "blank line"
     encoding: str = "utf-8"
+    root: str = ""
 
     def __str__(self) -> str:
-        return listing(self.files)
+        return self.root or listing(self.files)
 
     def digest(self) -> str:
         """Returns a digest of the files."""
-        return digest(self.files)
+        return digest(self.files, self.root)
 
     def batches(self) -> Iterator[Batch]:
         """Yields the column `text`."""
         yield from batched(self._rows(), ["text"])
 
     def _rows(self) -> Iterator[Row | Rejected]:
+        if self.root:
+            say_passed_over(self.root, others(Path(self.root), self.files))
         for file in self.files:
-            with open_text(file, self.encoding) as lines:
+            with open_text(str(Path(self.root, file)), self.encoding) as lines:
                 for number, text in self._documents(lines):
                     if encodable(text):
                         yield Row(file, number, (text,))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from textmill.components.sources.paths import others, say_passed_over, visible
 from textmill.components.sources.source import (
     Batch,
     Rejected,
@@ -25,7 +26,10 @@ from textmill.errors import UserError
 class ClassFolders:
     """`<root>/<label>/*.txt`: a file is a row, and its folder is its label.
 
-    The columns are `text` and `label`; `file` is relative to the root and `line` is 1.
+    The columns are `text` and `label`; `file` is relative to the root and `line` is 1. Hidden files
+    and folders are none of the data; a warning names what else is passed over: folders in folders,
+    and files that are no .txt. A link to a folder is a label of its own, unless the folder is one
+    already.
 
     Attributes:
         root: The folder that holds a folder for every label.
@@ -50,19 +54,28 @@ class ClassFolders:
 
     def digest(self) -> str:
         """Returns a digest of the files, whose names count from the root."""
-        return digest(list(self._labels()), self.root)
+        return digest(list(self._sorted_out()[0]), self.root)
 
     def batches(self) -> Iterator[Batch]:
         """Yields the columns `text` and `label`."""
         yield from batched(self._rows(), ["text", "label"])
 
-    def _labels(self) -> dict[str, str]:
-        """Returns file, from the root -> label."""
+    def _sorted_out(self) -> tuple[dict[str, str], list[Path]]:
+        """Returns file, from the root -> label; and what is passed over."""
+        root = Path(self.root)
         labels: dict[str, str] = {}
+        passed_over: list[Path] = []
+        places: set[Path] = set()
         with opening(self.root):
-            for folder in sorted(f for f in Path(self.root).iterdir() if f.is_dir()):
-                names = sorted(f.name for f in folder.iterdir() if f.suffix.lower() == ".txt")
-                labels |= {f"{folder.name}/{name}": folder.name for name in names}
+            # A folder goes before a link to it.
+            for each in sorted(visible(root), key=Path.is_symlink):
+                texts = [f.name for f in visible(each) if _is_text(f)] if each.is_dir() else []
+                if not texts or each.resolve() in places:
+                    passed_over.append(each)
+                    continue
+                places.add(each.resolve())
+                labels |= {f"{each.name}/{name}": each.name for name in texts}
+                passed_over += others(each, texts)
         if not labels:
             raise UserError(
                 f"{self.root}: holds no class folders",
@@ -70,11 +83,13 @@ class ClassFolders:
                 received="no folder with .txt files in it",
                 fix="name the folder whose subfolders are the labels",
             )
-        return labels
+        return dict(sorted(labels.items())), passed_over
 
     def _rows(self) -> Iterator[Row | Rejected]:
         codec = codec_of(self.root, self.encoding)
-        for name, label in self._labels().items():
+        labels, passed_over = self._sorted_out()
+        say_passed_over(self.root, passed_over)
+        for name, label in labels.items():
             with opening(f"{self.root}/{name}"):
                 raw = Path(self.root, name).read_bytes()
             try:
@@ -92,11 +107,12 @@ class ClassFolders:
 class LabelledLines:
     r"""`<label>.txt`: a line is a row, and the file without its suffix is its label.
 
-    The columns are `text` and `label`. Empty lines are passed over.
+    The columns are `text` and `label`. Empty lines are passed over. Where the files are those of a
+    folder, a warning names what else is in it.
 
     Attributes:
         files: Names of the files, from the root.
-        root: The folder that they are in.
+        root: The folder that they are in, "" where they are named by themselves.
         encoding: Name of the encoding; a line that is not valid in it is rejected.
 
     Example:
@@ -124,11 +140,26 @@ class LabelledLines:
         yield from batched(self._rows(), ["text", "label"])
 
     def _rows(self) -> Iterator[Row | Rejected]:
+        if self.root:
+            say_passed_over(self.root, others(Path(self.root), self.files))
         for file in self.files:
-            label = Path(file).stem
+            label = _without_gz(file).stem
             with open_text(str(Path(self.root, file)), self.encoding) as lines:
                 for number, line in enumerate(lines, 1):
                     if not encodable(line):
                         yield Rejected(file, number, "invalid encoding", readable(line.strip()))
                     elif line.strip():
                         yield Row(file, number, (without_end(line), label))
+
+
+def is_labelled(file: Path) -> bool:
+    """Returns whether a file is `<label>.txt`, compressed or not."""
+    return not file.is_dir() and _without_gz(file.name).suffix.lower() == ".txt"
+
+
+def _is_text(file: Path) -> bool:
+    return file.suffix.lower() == ".txt" and not file.is_dir()
+
+
+def _without_gz(file: str) -> Path:
+    return Path(file[:-3] if file.lower().endswith(".gz") else file)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from textmill.artifact import digest_files
+from textmill.components.sources.paths import visible
 from textmill.components.sources.source import Batch, Rejected, Row, batched
 from textmill.errors import UserError
 from textmill.quiet import import_tensorflow
@@ -39,7 +40,7 @@ class TensorFlowDataset:
         """Returns a digest of the prepared files."""
         # By hand, because a run whose steps are all cached must not import tensorflow-datasets.
         folder = self._folder()
-        files = (f for f in folder.iterdir() if f.is_file())
+        files = (f for f in visible(folder) if f.is_file())
         return digest_files({f"{self.name}/{f.name}": f for f in files})
 
     def batches(self) -> Iterator[Batch]:
