@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from textmill.artifact import LabelKind
 from textmill.components.columns import as_text, is_nested, text_of, values_of
-from textmill.components.name_lists import listed_names
+from textmill.components.name_lists import listed_names, read_printed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,7 +27,7 @@ def read_labels(
     Args:
         column: The labels: strings and numbers, or a list of one; of several names also lists, see
             `textmill.components.name_lists`; of spans a list, or its JSON, of [start, end, name] or
-            {"start": …, "end": …, "label": …}, in characters.
+            {"start": …, "end": …, "label": …}, in characters; as Python prints it, too.
         name: Name of the column, for a message.
         kind: What a label is.
         separator: Between several names.
@@ -141,7 +141,9 @@ def _number(label: Any) -> Found:
 def _spans(label: Any, text: str) -> Found:
     """Returns spans as JSON, or what is wrong with them."""
     try:
-        given = json.loads(label) if isinstance(label, str) else label
+        given = read_printed(label) if isinstance(label, str) else label
+        if isinstance(given, dict) and list(given) == ["entities"]:  # as spaCy has them
+            given = given["entities"]
         spans = sorted(_span(each) for each in given)
     except (ValueError, TypeError, KeyError, RecursionError):
         return None, "invalid spans: a list of [start, end, label] expected"

@@ -1,4 +1,4 @@
-"""Lists of names in the forms in which labels come."""
+"""Lists in the forms in which labels come."""
 
 from __future__ import annotations
 
@@ -84,3 +84,40 @@ _JSON = {"nan": "None"}
 
 def _items(text: str) -> list[str]:
     return re.findall(f"(?s){_ITEM}", text)
+
+
+_TOKEN = re.compile(
+    r"""(?s)\s*(?:('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(True|False|None)|([-+]?[\d.eE+-]+|[\[\]{}(),:]))\s*"""
+)
+_WORDS = {"True": "true", "False": "false", "None": "null", "(": "[", ")": "]"}
+
+
+def read_printed(text: str) -> Any:
+    """Returns what JSON says, or what Python prints of lists, tuples, objects, numbers and strings.
+
+    Python's own parser is not made for texts of strangers: it may run out of stack.
+
+    Raises:
+        ValueError: It is neither.
+
+    Example:
+        >>> read_printed("[(0, 3, 'who'), {'end': None}]")
+        [[0, 3, 'who'], {'end': None}]
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        parts: list[str] = []
+        place = 0
+        while place < len(text):
+            token = _TOKEN.match(text, place)
+            if token is None:
+                raise
+            place = token.end()
+            quoted, word, other = token.groups()
+            part = json.dumps(ast.literal_eval(quoted)) if quoted else _WORDS.get(word or other)
+            part = part or other
+            if part in ("]", "}") and parts and parts[-1] == ",":
+                parts.pop()  # of "(1,)"
+            parts.append(part)
+    return json.loads("".join(parts))

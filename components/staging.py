@@ -14,7 +14,7 @@ from textmill.components.label_column import read_labels
 from textmill.components.sources.source import Batch, Rejected, Source
 from textmill.errors import UserError, nearest, one_of
 from textmill.models.labels import names_in
-from textmill.progress import advance
+from textmill.progress import advance, warn
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +26,7 @@ EXTRA = "column "  # stands before the name of a column that is only kept: no na
 
 _SPLITS = {name: place for place, name in enumerate(CLAIMS)}
 _SPLITS |= dict.fromkeys(("valid", "val", "dev"), CLAIMS.index("validation"))
+_SPLIT = "split"  # the column that names splits, in the data sets that have one
 _MOST_NAMES = 100_000
 _DISTINCT = 1000  # values of a `where` column that are remembered for a message
 
@@ -108,6 +109,7 @@ class Stage:
                 writer.close()
         if self.read == before:
             raise self._no_rows(str(source))
+        self._tell_splits()
 
     def _table(self, batch: Batch, split: str | None, source: str) -> pa.Table:
         """Returns the rows of a batch, the rejected ones in their places, as staged columns."""
@@ -148,6 +150,8 @@ class Stage:
         table |= {EXTRA + name: self._kept(name, column, source) for name, column in rows.items()}
         good = pa.table(table).filter(self._matching(picked, len(text)))
         self._count(good)
+        if split is None and self.split_column is None and _SPLIT in rows.keys() - self.where:
+            self._count_splits(rows[_SPLIT])
         rejected = _rejected(batch.rejected)
         return _ordered(pa.concat_tables([good, rejected], promote_options="default"), self.read)
 
@@ -164,6 +168,19 @@ class Stage:
         if len(self.names) > _MOST_NAMES:  # a column of texts
             self.names.clear()
             self._many = True
+
+    def _count_splits(self, column: pa.Array) -> None:
+        """Counts the values of a column that may name splits, and was not said to."""
+        found = self._values.setdefault(_SPLIT, Counter())
+        if is_string(column.type) and len(found) <= len(_SPLITS):
+            found.update(filter(None, as_text(column, _SPLIT)[0].to_pylist()))
+
+    def _tell_splits(self) -> None:
+        """Warns where splits that a column names are not heeded."""
+        found = Counter() if _SPLIT in self.where else self._values.pop(_SPLIT, Counter())
+        if len(found) > 1 and all(name.strip().lower() in _SPLITS for name in found):
+            told = ", ".join(f"{name} ({rows})" for name, rows in found.items())
+            warn(f"the column 'split' is not heeded: {told}; data.split_column = 'split' does that")
 
     def _picked(self, batch: Batch, split: str | None, source: str) -> dict[str, pa.Array]:
         """Returns the columns of a batch that were asked for.

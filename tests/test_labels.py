@@ -162,6 +162,9 @@ SPANS = [
     ("[]", "[]"),
     ('[[0, 3, "a"], [3, 4, "b"]]', '[[0, 3, "a"], [3, 4, "b"]]'),  # side by side
     ('[[0, 10, "all"]]', '[[0, 10, "all"]]'),
+    ("[(0, 3, 'who'), (4, 9, \"did\")]", '[[0, 3, "who"], [4, 9, "did"]]'),  # as Python prints it
+    ("[{'start': 0, 'end': 3, 'label': 'who', 'x': None}]", '[[0, 3, "who"]]'),
+    ("{'entities': [(0, 3, 'who',)]}", '[[0, 3, "who"]]'),  # of spaCy
     ('[[0, 11, "who"]]', no("invalid spans: 0 to 11 of 10 characters")),
     ('[[-3, 3, "who"]]', no("invalid spans: -3 to 3 of 10 characters")),
     ('[[3, 3, "who"]]', no("invalid spans: 3 to 3 of 10 characters")),
@@ -172,7 +175,8 @@ SPANS = [
         for wrong in (
             "{}[", "7", '"who"', '{"start": 0}', '[[0, 3]]', '[[0, 3, ""]]', '[[0, 3, " "]]',
             '[[0.0, 3, "who"]]', '[["0", 3, "who"]]', '[[true, 3, "who"]]', '[[0, 3, null]]',
-            '[{"start": 0, "end": 3}]', "[" * 100_000, "0-3 who",
+            '[{"start": 0, "end": 3}]', "[" * 100_000, "0-3 who", "-" * 100_000, "(" * 100_000,
+            "[(0, 3, who)]", "['" * 9999,
         )
     ),
     ("", no("missing label")),

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from textmill.components.sources.aligned import AlignedLines
+from textmill.components.sources.arrow import ArrowFiles, saved_dataset
 from textmill.components.sources.conll import Conll
 from textmill.components.sources.csv import Delimited
 from textmill.components.sources.dialect import Quoting
 from textmill.components.sources.documents import Documents, Separation
+from textmill.components.sources.fasttext import FastText, is_fasttext
 from textmill.components.sources.folders import ClassFolders, LabelledLines, is_labelled
 from textmill.components.sources.jsonl import JsonLines
 from textmill.components.sources.parquet import Parquet
@@ -21,9 +23,11 @@ from textmill.errors import UserError
 _DELIMITED = (".csv", ".tsv", ".tab")
 _JSON = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet",)
+_ARROW = (".arrow", ".feather")
+_FASTTEXT = (".ft", ".fasttext")
 _LINES = (".txt",)
 _TAGGED = (".conll", ".bio")
-_KNOWN = (*_DELIMITED, *_JSON, *_PARQUET, *_LINES, *_TAGGED)
+_KNOWN = (*_DELIMITED, *_JSON, *_PARQUET, *_ARROW, *_LINES, *_FASTTEXT, *_TAGGED)
 
 
 def open_source(
@@ -38,14 +42,17 @@ def open_source(
     data_dir: str | None = None,
     documents: Separation | None = None,
 ) -> Source:
-    """Returns the source that a name stands for. Nothing but the list of files is read yet.
+    """Returns the source that a name stands for. Hardly more than the list of files is read yet.
 
     - `*.csv`, `*.tsv`, `*.tab`: delimited text
     - `*.jsonl`, `*.ndjson`, `*.json`: one JSON object a line
     - `*.parquet`: Parquet
+    - `*.arrow`, `*.feather`: Arrow
     - `*.conll`, `*.bio`: a word and its tag a line
+    - a folder that `datasets` saved (`save_to_disk`): its rows, with a column `split` if it has any
     - a folder: `<label>/*.txt`, a file a row; or else `<label>.txt`, a line a row; with
       `documents` the other way round: `*.txt`, or else `*/*.txt`, a file a document
+    - `*.ft`, `*.fasttext`, and `*.txt` whose first line begins with `__label__`: labels and a text
     - `*.txt`: `<label>.txt`, a line a row; or with `documents`, plain text without labels
     - `tfds:NAME`: a data set of tensorflow-datasets
 
@@ -89,10 +96,16 @@ def open_source(
         return JsonLines(files, encoding)
     if suffixes <= {*_PARQUET}:
         return Parquet(files)
+    if suffixes <= {*_ARROW}:
+        return ArrowFiles(files)
     if suffixes <= {*_TAGGED}:
         return Conll(files, encoding)
     if suffixes <= {*_LINES} and documents is not None:
         return Documents(files, documents, encoding)
+    if suffixes <= {*_LINES, *_FASTTEXT} and (
+        suffixes & {*_FASTTEXT} or any(is_fasttext(file, encoding) for file in files)
+    ):
+        return FastText(files, encoding)
     if suffixes <= {*_LINES}:
         return LabelledLines(files, encoding=encoding)
     raise UserError(
@@ -135,6 +148,9 @@ def _files(source: str) -> tuple[str, ...]:
 
 
 def _folder(root: str, encoding: str, documents: Separation | None) -> Source:
+    saved = saved_dataset(root)
+    if saved is not None:
+        return saved
     with opening(root):
         inside = visible(Path(root)) or sorted(Path(root).iterdir())
     lines = tuple(f.name for f in inside if is_labelled(f) and not is_hidden(f.name))
@@ -145,6 +161,9 @@ def _folder(root: str, encoding: str, documents: Separation | None) -> Source:
             with opening(str(folder)):
                 if any(f.suffix.lower() in _LINES for f in visible(folder)):
                     return ClassFolders(root, encoding)
+    whole = tuple(str(Path(root, name)) for name in lines)
+    if any(is_fasttext(file, encoding) for file in whole):
+        return FastText(whole, encoding)
     if lines:
         return LabelledLines(lines, root, encoding)
     known = sorted({_suffix(f.name) for f in inside if _suffix(f.name) in _KNOWN})

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from textmill.components.sources.class_names import features_of, with_class_names
 from textmill.components.sources.source import ROWS_PER_BATCH, Batch, digest, listing, opening
 from textmill.errors import UserError
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Parquet:
     """Rows of Parquet files; a row's `line` is its place in its file, from 1.
+
+    Numbers of classes become their names where Hugging Face's `datasets` left these in one of the
+    files, and -1, which is no class, is missing.
 
     Attributes:
         files: Names of the files.
@@ -40,30 +45,64 @@ class Parquet:
         return digest(self.files)
 
     def batches(self) -> Iterator[Batch]:
-        """Yields the columns with the types that they have."""
+        """Yields the columns with the types that they have, and names in place of classes.
+
+        Raises:
+            UserError: A file is none of Parquet, or two give classes different names.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        features = self._features()
         for file in self.files:
-            try:
-                with opening(file), pq.ParquetFile(file) as opened:
-                    _refuse_twice(file, opened.schema_arrow.names)
-                    if not opened.metadata.num_rows:
-                        yield _batch(file, pa.RecordBatch.from_pylist([], opened.schema_arrow), 1)
-                    line = 1
-                    for rows in opened.iter_batches(batch_size=ROWS_PER_BATCH):
-                        yield _batch(file, rows, line)
-                        line += rows.num_rows
-            except pa.ArrowInvalid as error:
-                raise UserError(
-                    f"{file}: can't be read as Parquet",
-                    expected="a whole Parquet file",
-                    received=str(error).splitlines()[0],
-                    fix="name another file, or write this one again",
-                ) from None
+            with _undamaged(file), pq.ParquetFile(file) as opened:
+                if not opened.metadata.num_rows:
+                    yield batch_of(file, pa.RecordBatch.from_pylist([], opened.schema_arrow), 1)
+                line = 1
+                for rows in opened.iter_batches(batch_size=ROWS_PER_BATCH):
+                    yield batch_of(file, with_class_names(rows, features, file), line)
+                    line += rows.num_rows
+
+    def _features(self) -> dict[str, Any]:
+        """Returns the features with names of classes that any of the files has."""
+        import pyarrow.parquet as pq
+
+        found: dict[str, Any] = {}
+        origin: dict[str, str] = {}
+        for file in self.files:
+            with _undamaged(file):
+                schema = pq.read_schema(file)
+            _refuse_twice(file, schema.names)
+            for name, feature in features_of(schema).items():
+                if found.setdefault(name, feature) != feature:
+                    raise UserError(
+                        f"{file}: other names of classes in {name!r} than in {origin[name]}",
+                        expected=f"{found[name]}, as in {origin[name]}",
+                        received=str(feature),
+                        fix="write the files again with the same names",
+                    )
+                origin.setdefault(name, file)
+        return found
 
 
-def _batch(file: str, rows: pa.RecordBatch, line: int) -> Batch:
+@contextmanager
+def _undamaged(file: str) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        with opening(file):
+            yield
+    except pa.ArrowInvalid as error:
+        raise UserError(
+            f"{file}: can't be read as Parquet",
+            expected="a whole Parquet file",
+            received=str(error).splitlines()[0],
+            fix="name another file, or write this one again",
+        ) from None
+
+
+def batch_of(file: str, rows: pa.RecordBatch, line: int) -> Batch:
+    """Returns rows of a file of which the first is its row `line`, from 1."""
     import pyarrow as pa
 
     lines = pa.array(range(line, line + rows.num_rows), pa.int64())
