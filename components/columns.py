@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from textmill.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 OBJECT, LIST = "an object", "several values"  # reasons why a value is no text
@@ -244,12 +245,21 @@ def _number_texts(column: pa.Array) -> Iterator[str | None]:
             text = None if value is None else format(value, "f")
             yield text.rstrip("0").rstrip(".") if text and "." in text else text
         return
-    narrow = {16: np.float16, 32: np.float32}.get(column.type.bit_width)
+    widths: dict[int, type[np.floating[Any]]] = {16: np.float16, 32: np.float32}
+    width = widths.get(column.type.bit_width, np.float64)
     for value in column.to_pylist():
-        if value is None or math.isnan(value):
-            yield None
-        else:  # to Python, 0.1 of float32 is 0.10000000149011612
-            yield str(float(str(narrow(value))) if narrow else value)
+        yield None if value is None else float_text(width(value))
+
+
+def float_text(value: np.floating[Any]) -> str | None:
+    """Returns the shortest text that gives back a number in its own width; None for NaN.
+
+    Example:
+        >>> import numpy as np
+        >>> float_text(np.float32(0.1)), float(np.float32(0.1))
+        ('0.1', 0.10000000149011612)
+    """
+    return None if math.isnan(value) else str(float(str(value)))
 
 
 def _decoded(column: pa.Array) -> tuple[pa.Array, pa.Array]:

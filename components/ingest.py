@@ -19,7 +19,8 @@ from textmill.components.settling import DUPLICATE, LEAKED, settle
 from textmill.components.shards import schema_of, write
 from textmill.components.sources.source import Source
 from textmill.components.spelling import Merging, merged
-from textmill.components.staging import CLAIMS, Stage
+from textmill.components.split_column import CLAIMS
+from textmill.components.staging import Stage
 from textmill.errors import UserError, nearest, one_of
 
 SPLIT: Mapping[str, float] = MappingProxyType({"train": 0.8, "validation": 0.1, "test": 0.1})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from textmill.components.columns import text_of
@@ -121,3 +122,31 @@ def read_printed(text: str) -> Any:
                 parts.pop()  # of "(1,)"
             parts.append(part)
     return json.loads("".join(parts))
+
+
+def listed_share(texts: Iterable[str | None]) -> float:
+    """Returns the share of texts, of those that are not missing, that are printed lists of one.
+
+    Example:
+        >>> listed_share(["['One text.']", None, "", "Two", "['a', 'b']"])
+        0.3333333333333333
+    """
+    found = [text for text in texts if text]
+    listed = sum(text[0] + text[-1] == "[]" and out_of_list(text) != text for text in found)
+    return listed / len(found) if found else 0.0
+
+
+def out_of_list(text: str | None) -> str | None:
+    """Returns the text in a printed list of one, and any other text as it is.
+
+    Example:
+        >>> out_of_list('["One text."]'), out_of_list("[One]")
+        ('One text.', '[One]')
+    """
+    try:
+        match read_printed(text or ""):
+            case [str(only)]:
+                return only
+    except (ValueError, RecursionError):
+        pass
+    return text

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from textmill.components.cleaning import Cleaning, clean
 from textmill.components.conflicts import Conflicts, combine
 from textmill.components.spelling import respelled
-from textmill.components.staging import CLAIMS, EXTRA, Stage
+from textmill.components.split_column import CLAIMS
+from textmill.components.staging import EXTRA, Stage
 
 if TYPE_CHECKING:
     import daft

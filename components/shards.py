@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, cast
 
 from textmill.artifact import SPLITS
 from textmill.components.settling import LEAKED, QUARANTINE
-from textmill.components.staging import CLAIMS, EXTRA, Stage
+from textmill.components.split_column import CLAIMS
+from textmill.components.staging import EXTRA, Stage
 from textmill.progress import advance
 
 if TYPE_CHECKING:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from textmill.artifact import LabelKind
 from textmill.components.columns import as_text, is_string, names_inside, pick, text_of, values_of
 from textmill.components.label_column import read_labels
+from textmill.components.name_lists import listed_share, out_of_list
 from textmill.components.sources.source import Batch, Rejected, Source
+from textmill.components.split_column import CLAIMS, COLUMN, UnheededSplits, places_of
 from textmill.errors import UserError, nearest, one_of
 from textmill.models.labels import names_in
 from textmill.progress import advance, warn
@@ -20,13 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-# The splits in the order in which they claim a text that more than one of them holds.
-CLAIMS = ("test", "validation", "train")
 EXTRA = "column "  # stands before the name of a column that is only kept: no name can clash
 
-_SPLITS = {name: place for place, name in enumerate(CLAIMS)}
-_SPLITS |= dict.fromkeys(("valid", "val", "dev"), CLAIMS.index("validation"))
-_SPLIT = "split"  # the column that names splits, in the data sets that have one
+_ENOUGH, _SOME = 5, 0.1  # texts in brackets that are no chance; a share that is worth a warning
 _MOST_NAMES = 100_000
 _DISTINCT = 1000  # values of a `where` column that are remembered for a message
 
@@ -70,6 +68,8 @@ class Stage:
     left_out: int = 0
     names: Counter[str] = field(default_factory=Counter)
     _many: bool = False
+    _listed: dict[str, bool] = field(default_factory=dict)
+    _unheeded: UnheededSplits = field(default_factory=UnheededSplits)
     _reached: set[str] = field(default_factory=set)
     _values: dict[str, Counter[str]] = field(default_factory=dict)
 
@@ -109,7 +109,7 @@ class Stage:
                 writer.close()
         if self.read == before:
             raise self._no_rows(str(source))
-        self._tell_splits()
+        self._unheeded.tell()
 
     def _table(self, batch: Batch, split: str | None, source: str) -> pa.Table:
         """Returns the rows of a batch, the rejected ones in their places, as staged columns."""
@@ -120,11 +120,11 @@ class Stage:
         if not names and not len(batch.file):  # nothing but rejected rows, or none at all
             return _ordered(_rejected(batch.rejected), self.read)
         picked = self._picked(batch, split, source)
-        text, no_text = as_text(picked[self.text], self.text)
+        text, no_text = self._texts(picked, self.text)
         pair, no_pair = pa.repeat("", len(text)), pa.nulls(len(text), pa.string())
         missing = _missing(text)
         if self.pair is not None:
-            pair, no_pair = as_text(picked[self.pair], self.pair)
+            pair, no_pair = self._texts(picked, self.pair)
             missing = pc.or_(missing, _missing(pair))
         label, unlabelled = pa.repeat("", len(text)), pa.nulls(len(text), pa.string())
         if self.label is not None:
@@ -145,15 +145,34 @@ class Stage:
         if split is not None:
             table["split"] = pa.repeat(pa.scalar(CLAIMS.index(split), pa.int8()), len(text))
         elif self.split_column is not None:
-            table["split"], missing = _splits(picked[self.split_column], table["reason"])
+            table["split"], missing = places_of(picked[self.split_column], table["reason"])
             table["reason"] = pc.if_else(missing, "missing split", table["reason"])
         table |= {EXTRA + name: self._kept(name, column, source) for name, column in rows.items()}
         good = pa.table(table).filter(self._matching(picked, len(text)))
         self._count(good)
-        if split is None and self.split_column is None and _SPLIT in rows.keys() - self.where:
-            self._count_splits(rows[_SPLIT])
+        if split is None and self.split_column is None and COLUMN in rows.keys() - self.where:
+            self._unheeded.add(rows[COLUMN])
         rejected = _rejected(batch.rejected)
         return _ordered(pa.concat_tables([good, rejected], promote_options="default"), self.read)
+
+    def _texts(self, picked: Mapping[str, pa.Array], name: str) -> tuple[pa.Array, pa.Array]:
+        """Returns a column with texts, and why there is none.
+
+        Where the first rows are all printed lists of one text, as a table has them that was made of
+        lists, so are the others, and the text is what is in the list.
+        """
+        import pyarrow as pa
+
+        found, faults = as_text(picked[name], name)
+        if name not in self._listed:
+            share = listed_share(found.to_pylist())
+            self._listed[name] = share == 1 and len(found) >= _ENOUGH
+            if share > _SOME:
+                done = "taken out of them" if self._listed[name] else "left as they are"
+                warn(f"{share:.0%} of {name!r} are lists of one text in brackets, and {done}")
+        if self._listed[name]:
+            found = pa.array([out_of_list(text) for text in found.to_pylist()], pa.string())
+        return found, faults
 
     def _count(self, rows: pa.Table) -> None:
         """Counts the names of labels."""
@@ -168,19 +187,6 @@ class Stage:
         if len(self.names) > _MOST_NAMES:  # a column of texts
             self.names.clear()
             self._many = True
-
-    def _count_splits(self, column: pa.Array) -> None:
-        """Counts the values of a column that may name splits, and was not said to."""
-        found = self._values.setdefault(_SPLIT, Counter())
-        if is_string(column.type) and len(found) <= len(_SPLITS):
-            found.update(filter(None, as_text(column, _SPLIT)[0].to_pylist()))
-
-    def _tell_splits(self) -> None:
-        """Warns where splits that a column names are not heeded."""
-        found = Counter() if _SPLIT in self.where else self._values.pop(_SPLIT, Counter())
-        if len(found) > 1 and all(name.strip().lower() in _SPLITS for name in found):
-            told = ", ".join(f"{name} ({rows})" for name, rows in found.items())
-            warn(f"the column 'split' is not heeded: {told}; data.split_column = 'split' does that")
 
     def _picked(self, batch: Batch, split: str | None, source: str) -> dict[str, pa.Array]:
         """Returns the columns of a batch that were asked for.
@@ -290,26 +296,6 @@ def _missing(column: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     return pc.fill_null(pc.equal(column, ""), True)
-
-
-def _splits(column: pa.Array, reason: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Returns the places in `CLAIMS` of the splits that a column names, and where it names none."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    names = pc.utf8_lower(pc.utf8_trim_whitespace(as_text(column, "split_column")[0]))
-    places = pc.index_in(names, pa.array(_SPLITS, pa.string()))
-    places = pc.take(pa.array(_SPLITS.values(), pa.int8()), places)
-    missing = pc.and_(reason.is_null(), _missing(names))
-    unknown = pc.and_(pc.and_(reason.is_null(), places.is_null()), pc.invert(missing))
-    if pc.any(unknown).as_py():
-        raise UserError(
-            "split_column holds names of no split",
-            expected=one_of(_SPLITS),
-            received=", ".join(map(repr, names.filter(unknown).unique().to_pylist()[:10])),
-            fix="rename them, or take another column",
-        )
-    return places, missing
 
 
 def _rejected(rows: Sequence[Rejected]) -> pa.Table:

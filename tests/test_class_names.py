@@ -13,13 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from test_ingest import all_rows, ingested, quarantine
-from test_sources import rows_of
+from hearing import warnings_heard
+from ingesting import all_rows, ingested, quarantine, rows_of
 from textmill.components.cleaning import UNTOUCHED
 from textmill.components.sources.by_name import open_source
 from textmill.components.sources.fasttext import FastText
 from textmill.errors import UserError
-from textmill.progress import Silent, listening
 
 NAMES = {"names": ["neg", "pos"], "_type": "ClassLabel"}
 TAGS = {"names": ["a", "b", "c"], "_type": "ClassLabel"}
@@ -139,25 +138,14 @@ def test_a_saved_data_set(tmp_path: Path) -> None:
     assert open_source(str(tmp_path / "two")).digest() != digest
 
 
-class Heard(Silent):
-    """Keeps what it is warned of."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def warned(self, step: str, text: str) -> None:
-        self.texts.append(text)
-
-
 def test_a_saved_dictionary_keeps_its_splits(tmp_path: Path) -> None:
     for place, name in enumerate(("train", "test")):
         save(tmp_path / "both" / name, table(6 * place))
     (tmp_path / "both/dataset_dict.json").write_text('{"splits": ["train", "test"]}')
     source = open_source(str(tmp_path / "both"))
-    heard = Heard()
-    with listening(heard, "ingest"):
+    with warnings_heard() as heard:
         ingested(tmp_path / "drawn", source)
-    [told] = heard.texts
+    [told] = heard
     assert told == (
         "the column 'split' is not heeded: train (6), test (6); "
         "data.split_column = 'split' does that"

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from test_ingest import all_rows, ingested, quarantine
+from hearing import warnings_heard
+from ingesting import all_rows, ingested, quarantine
 from textmill.artifact import Examples
 from textmill.components.columns import as_text, pick, values_of
 from textmill.components.ingest import ingest
@@ -148,6 +149,50 @@ def test_missing_stays_missing(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label\na,nan\nb,en\n")  # Min Nan Chinese
     csv = ingested(tmp_path / "csv", open_source(str(tmp_path / "a.csv")))
     assert [row["label"] for row in all_rows(csv)] == ["nan", "en"]
+
+
+def test_texts_that_a_table_printed_as_lists(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        "text,target\n" + "".join(f"text {i},\"['Hallo {i}']\"\n" for i in range(6)) + "x,y\n"
+    )
+    source = open_source(str(tmp_path / "a.csv"))
+    with warnings_heard() as heard:
+        kept = ingested(tmp_path / "kept", source, pair="target", label=None)
+    assert heard == ["86% of 'target' are lists of one text in brackets, and left as they are"]
+    assert [row["target"] for row in all_rows(kept)] == [f"['Hallo {i}']" for i in range(6)] + ["y"]
+    text = (tmp_path / "a.csv").read_text().replace("x,y\n", "x,\n")
+    (tmp_path / "a.csv").write_text(text)
+    out = ingested(tmp_path / "out", source, pair="target", label=None)
+    assert [row["target"] for row in all_rows(out)] == [f"Hallo {i}" for i in range(6)]
+    assert [row["reason"] for row in quarantine(out)] == ["missing text"]
+    objects = text.replace("['", '[""').replace("']", '"", 1]')  # JSON that is to be written
+    (tmp_path / "a.csv").write_text(objects)
+    two = ingested(tmp_path / "two", source, pair="target", label=None)
+    assert all_rows(two)[0]["target"] == '["Hallo 0", 1]'
+
+
+def test_conversations_whose_parts_are_no_texts(tmp_path: Path) -> None:
+    rows = [
+        {"q": "Hi?", "a": ["Yes."]},
+        {"q": {"text": "Hi?"}, "a": "Yes."},
+        {"q": "Hi?", "a": ["Yes.", "No."]},
+        {"q": "Hi?", "a": None},
+    ]
+    source = Conversations(open_source(write(tmp_path, "jsonl", rows)), prompt="q", response="a")
+    [batch] = source.batches()
+    assert batch.rows["text"].to_pylist() == ['[["user", "Hi?"], ["assistant", "Yes."]]']
+    assert [each.reason for each in batch.rejected] == [
+        "invalid message: the content of user is no text",
+        "invalid message: the content of assistant is no text",
+        "empty message: of assistant",
+    ]
+
+
+def test_conversations_as_python_prints_them(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "It's?"}, {"role": "assistant", "content": 'A "yes".'}]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"turns": str(turns)}))
+    [batch] = Conversations(open_source(str(tmp_path / "a.jsonl")), messages="turns").batches()
+    assert json.loads(batch.rows["text"][0].as_py()) == [list(turn.values()) for turn in turns]
 
 
 def test_conversations_inside_objects(tmp_path: Path) -> None:

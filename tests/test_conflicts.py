@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from test_ingest import Rows, all_rows, ingested, quarantine
+from ingesting import Rows, all_rows, ingested, quarantine
 from textmill.artifact import Examples, Statistics
 from textmill.components.cleaning import UNTOUCHED
 from textmill.components.conflicts import combine

@@ -18,68 +18,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from textmill.artifact import SPLITS, Examples, content, digest_files
+from ingesting import Rows, all_rows, ingested, kept, quarantine
+from textmill.artifact import Examples, content, digest_files
 from textmill.components import shards
 from textmill.components.cleaning import Cleaning
 from textmill.components.ingest import ingest
 from textmill.components.sources.by_name import open_source
-from textmill.components.sources.source import Batch, Rejected
+from textmill.components.sources.source import Rejected
 from textmill.errors import UserError
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A source of a user's own: (text, label) pairs."""
-
-    rows: tuple[tuple[str | None, str | None], ...]
-    file: str = "memory"
-
-    def digest(self) -> str:
-        return hashlib.sha256(repr(self).encode()).hexdigest()
-
-    def batches(self) -> Any:
-        columns = {"text": [row[0] for row in self.rows], "label": [row[1] for row in self.rows]}
-        arrays = [pa.array(column, pa.string()) for column in columns.values()]
-        lines = pa.array(range(1, len(self.rows) + 1), pa.int64())
-        files = pa.array([self.file] * len(self.rows), pa.string())
-        yield Batch(pa.record_batch(arrays, list(columns)), files, lines)
-
-
-def ingested(folder: Path, source: Any, **options: Any) -> Examples:
-    out = Examples(folder)
-    ingest(out, source, **options)
-    assert sorted(f.name for f in folder.iterdir()) == sorted(
-        [*SPLITS, "quarantine.parquet", "schema.json"]
-    )
-    schema = out.schema()
-    assert schema["read"] == (
-        sum(schema["rows"].values())
-        + sum(schema["rejected"].values())
-        + schema["duplicates"]
-        + schema["leaked"]
-    )
-    assert schema["rows"] == {split: out.table(split).num_rows for split in SPLITS}
-    return out
-
-
-def kept(examples: Examples) -> dict[str, str]:
-    """Returns text -> split, and sees that no text comes twice."""
-    name = examples.schema()["text"]
-    pairs = [(t, s) for s in SPLITS for t in examples.table(s)[name].to_pylist()]
-    assert len(dict(pairs)) == len(pairs)
-    return dict(pairs)
-
-
-def all_rows(examples: Examples) -> list[dict[str, Any]]:
-    return sorted(
-        (row for split in SPLITS for row in examples.table(split).to_pylist()),
-        key=lambda row: (row["file"], row["line"]),
-    )
-
-
-def quarantine(examples: Examples) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = pq.read_table(examples.path / "quarantine.parquet").to_pylist()
-    return found
 
 
 def test_columns_and_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from test_ingest import all_rows, ingested, quarantine
+from ingesting import all_rows, ingested, quarantine
 from textmill.artifact import SPLITS, Examples, LabelKind, Statistics
 from textmill.components.cleaning import UNTOUCHED
 from textmill.components.ingest import ingest

@@ -13,20 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ingesting import rows_of
 from textmill.components.sources.by_name import open_source
 from textmill.components.sources.folders import ClassFolders, LabelledLines
 from textmill.components.sources.source import Rejected, Source
 from textmill.errors import UserError
-
-
-def rows_of(source: Source) -> list[dict[str, Any]]:
-    """Returns the rows with their files and lines."""
-    rows = []
-    for batch in source.batches():
-        columns = (batch.rows.to_pylist(), batch.file.to_pylist(), batch.line.to_pylist())
-        for row, file, line in zip(*columns, strict=True):
-            rows.append({**row, "file": file, "line": line})
-    return rows
 
 
 def rejected_of(source: Source) -> list[Rejected]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from test_ingest import Rows, all_rows, ingested, quarantine
+from ingesting import Rows, all_rows, ingested, quarantine
 from textmill.artifact import Examples, Statistics
 from textmill.components.cleaning import UNTOUCHED
 from textmill.components.sources.by_name import open_source

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from textmill.components.columns import as_text, names_inside, pick, values_of
+from textmill.components.name_lists import read_printed
 from textmill.components.sources.source import Batch, Rejected, Source
 from textmill.errors import UserError, nearest, one_of
 
@@ -27,7 +28,7 @@ class Conversations:
 
     Attributes:
         source: Any table.
-        messages: Its column with a list of {"role": …, "content": …}, or the JSON of one; "" where
+        messages: Its column with a list of {"role": …, "content": …}, or the text of one; "" where
             `prompt` and `response` are columns.
         prompt: Its column with what a user says.
         response: Its column with the answer.
@@ -84,14 +85,14 @@ class Conversations:
         if self.messages:
             return values_of(self._column(batch, self.messages, "data.messages"))
         sides = [
-            (role, as_text(self._column(batch, name, key), name)[0].to_pylist())
+            (role, _contents(self._column(batch, name, key), name))
             for role, name, key in (
                 ("user", self.prompt, "data.prompt"),
                 ("assistant", self.response, "data.response"),
             )
         ]
         return [
-            [{"role": role, "content": said[i] or ""} for role, said in sides]
+            [{"role": role, "content": said[i]} for role, said in sides]
             for i in range(batch.rows.num_rows)
         ]
 
@@ -109,11 +110,17 @@ class Conversations:
         return found
 
 
+def _contents(column: pa.Array, name: str) -> list[Any]:
+    """Returns texts, "" where there is none, and what is no text as a list."""
+    texts, faults = (each.to_pylist() for each in as_text(column, name))
+    return [[text] if fault else text or "" for text, fault in zip(texts, faults, strict=True)]
+
+
 def _conversation(given: Any) -> tuple[str, str]:
     """Returns a conversation as JSON, or as much of it as there is and what is wrong with it."""
     if isinstance(given, str):
         try:
-            given = json.loads(given)
+            given = read_printed(given)
         except (ValueError, RecursionError):
             return given[:1000], "invalid messages: no JSON"
     shown = json.dumps(given, ensure_ascii=False, default=str)[:1000]

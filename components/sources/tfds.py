@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from textmill.artifact import digest_files
+from textmill.components.columns import float_text
 from textmill.components.sources.paths import visible
 from textmill.components.sources.source import Batch, Rejected, Row, batched
 from textmill.errors import UserError
@@ -122,4 +123,6 @@ def _text(value: Any, feature: Any) -> str | None:
         return feature.int2str(int(value)) if value >= 0 else None  # -1 is "no label"
     if isinstance(value, bytes):
         return value.decode()
+    if value.dtype.kind == "f":
+        return float_text(value)
     return json.dumps(value.item())
