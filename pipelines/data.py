@@ -56,7 +56,8 @@ class Files:
         quoting: What a quote is: "standard", around a field that may hold the delimiter and line
             ends, as in RFC 4180; "none", a character like any other; or "auto", as in RFC 4180,
             but a character where it would take rows into one field, and that is said.
-        columns: Names of the columns, for a file without a header line.
+        columns: Names of the columns, for a file without a header line; of tagged words, "text"
+            and "label" among them.
         skip_rows_after_header: Lines to pass over below the header line.
         data_dir: Folder of prepared TensorFlow Datasets.
     """

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hearing import warnings_heard
 from textmill.components.sources.by_name import open_source
 from textmill.components.sources.conll import Conll
 from textmill.components.sources.source import Rejected
+from textmill.errors import UserError
 
 Span = tuple[int, int, str]
 
@@ -144,6 +146,186 @@ def test_names_of_files(tmp_path: Path) -> None:
     (tmp_path / "empty.conll").write_text("\n\n-DOCSTART- O\n")
     [batch] = open_source(f"{tmp_path}/empty.conll").batches()
     assert (batch.rows.num_rows, batch.rows.schema.names) == (0, ["text", "label"])
+
+
+def named(folder: Path, content: str, **options: Any) -> list[tuple[int, str, list[str]]]:
+    """Returns the line of each sentence, its text, and its spans as "name: words"."""
+    rows, rejected = read(folder, content, **options)
+    assert not rejected
+    return [(line, text, [f"{n}: {text[a:b]}" for a, b, n in spans]) for line, text, spans in rows]
+
+
+# The words are those that conllu 6.0.0 gives whole numbers as ids, the tags what it finds in MISC.
+CONLLU = """\
+# newdoc id = a
+# text = Vámonos al Mar Negro
+1-2\tVámonos\t_\t_\t_\t_\t_\t_\t_\t_
+1\tVamos\tir\tVERB\t_\tA=B\t0\troot\t_\tNER=O
+2\tnos\tnos\tPRON\t_\t_\t1\tobj\t_\tSpaceAfter=No|NER=O
+3-4\tal\t_\t_\t_\t_\t_\t_\t_\t_
+3\ta\ta\tADP\t_\t_\t5\tcase\t_\t_
+4\tel\tel\tDET\t_\t_\t5\tdet\t_\t_
+5\tMar\tmar\tNOUN\t_\t_\t1\tobl\t_\tNER=B-LOC|Entity=(place
+5.1\tgone\t_\t_\t_\t_\t_\t_\t1:x\t_
+6\tNegro\tnegro\tADJ\t_\t_\t5\tamod\t_\tNER=I-LOC
+
+# text = # 1
+1\t#\t#\tSYM\t_\t_\t0\troot\t_\t_
+2\t10 000\t1\tNUM\t_\t_\t1\tx\t_\tNER=B-SUM
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        pytest.param(
+            CONLLU,
+            [
+                (4, "Vamos nos a el Mar Negro", ["LOC: Mar Negro"]),
+                (14, "# 10 000", ["SUM: 10 000"]),
+            ],
+            id="CoNLL-U",
+        ),
+        pytest.param(
+            CONLLU.replace("NER=", "name="),
+            [
+                (4, "Vamos nos a el Mar Negro", ["LOC: Mar Negro"]),
+                (14, "# 10 000", ["SUM: 10 000"]),
+            ],
+            id="CoNLL-U with another key",
+        ),
+        pytest.param(
+            "# global.columns = ID FORM LEMMA NE MISC\n# text = x\n1\tAda\ta\tB-PER\tX=No\n"
+            "2-3\tdu\t_\t_\t_\n2\tde\td\tO\t_\n3\tle\tl\tO\t_\n\n1\tOh\toh\tO\t_\n",
+            [(3, "Ada de le", ["PER: Ada"]), (8, "Oh", [])],
+            id="CoNLL-U Plus",
+        ),
+        pytest.param(
+            "# id 1 domain=en\nhe _ _ O\nAda _ _ B-PER\n\n# id 2 domain=en\n# _ _ O\nX _ _ B-LOC\n",
+            [(2, "he Ada", ["PER: Ada"]), (6, "# X", ["LOC: X"])],
+            id="MultiCoNER",
+        ),
+        pytest.param(
+            "#\thttp://a.b [2009-10-17]\n1\tIn\tO\tO\n2\tFreie\tB-ORG\tO\n3\tStadt\tI-ORG\tO\n"
+            "4\tX\tI-ORG\tB-LOC\n5\tUlm\tB-LOC\tO\n\n#\tn-tv [2010]\n1\tUnd\tO\tO\n",
+            [(2, "In Freie Stadt X Ulm", ["ORG: Freie Stadt X", "LOC: Ulm"]), (9, "Und", [])],
+            id="GermEval 2014, the outer layer",
+        ),
+        pytest.param(
+            "# sent_id = 1\n1\tTillsammans\tO\t-\t-\n2\tAda\tB-PER\t-\tann\n",
+            [(2, "Tillsammans Ada", ["PER: Ada"])],
+            id="Universal NER",
+        ),
+        pytest.param(
+            "#begin document (bc/x); part 000\n"
+            "bc/x 0 0 In IN (TOP* - - - S1 * * -\nbc/x 0 1 New NNP * - - - S1 (GPE* * (1\n"
+            "bc/x 0 2 York NNP * - - - S1 *) * 1)\nbc/x 0 3 Bush NNP * - - - S1 (PERSON) (V*) -\n\n"
+            "bc/x 0 0 So RB *) - - - S1 * -\n\n#end document\n",
+            [(2, "In New York Bush", ["GPE: New York", "PERSON: Bush"]), (7, "So", [])],
+            id="CoNLL-2012",
+        ),
+        pytest.param(
+            "-DOCSTART- -X- O\n\nAda NNP B-PER\n-DOCSTART-\nBob NNP B-PER\n-DOCSTART- (1 a b) x y\n"
+            "-DOCSTART- -X- -X- -X- -X- O\nCy NNP B-PER\n",
+            [(3, "Ada", ["PER: Ada"]), (5, "Bob", ["PER: Bob"]), (8, "Cy", ["PER: Cy"])],
+            id="-DOCSTART- with any columns",
+        ),
+        pytest.param(
+            "1\t-DOCSTART-\tO\n\n1\tEU\tB-ORG\n2\tbans\tO\n",
+            [(3, "EU bans", ["ORG: EU"])],
+            id="-DOCSTART- with a number",
+        ),
+        pytest.param(
+            "@paul\tO\n#\tO\n#win\tB-person\n\t\nEmpire\tB-location\nState\tI-location\n\n#fun\tO\n",
+            [
+                (1, "@paul # #win", ["person: #win"]),
+                (5, "Empire State", ["location: Empire State"]),
+                (8, "#fun", []),
+            ],
+            id="WNUT 2017 with hashtags",
+        ),
+        pytest.param(
+            "# O\n#a B-x\n\n# this is a comment\n#7\nb O\n# O\n# this too\nc O\n",
+            [(1, "# #a", ["x: #a"]), (6, "b # c", [])],
+            id="signs that are words and signs that are not",
+        ),
+        pytest.param("#a O\n#b B-x\n", [(1, "#a #b", ["x: #b"])], id="hashtags alone"),
+        pytest.param(
+            "###MEDLINE:95\n\nIL-2 B-DNA\ngene I-DNA\n",
+            [(3, "IL-2 gene", ["DNA: IL-2 gene"])],
+            id="JNLPBA",
+        ),
+        pytest.param(
+            "the o\nAda b-per\nL i-per\n\nx o\ny B-PER\nz i-PER\n",
+            [(1, "the Ada L", ["per: Ada L"]), (5, "x y z", ["PER: y z"])],
+            id="small letters",
+        ),
+        pytest.param(
+            "a B-x\nb M-x\nc E-x\nd S-x\n", [(1, "a b c d", ["x: a b c", "x: d"])], id="BMES"
+        ),
+        pytest.param(
+            "EU NNP B-NP O\nbans VB B-VP O\n\nit PR B-NP O\n",
+            [(1, "EU bans", []), (4, "it", [])],
+            id="chunks are no names",
+        ),
+        pytest.param("EU NNP B-NP\nit PR I-NP\n", [(1, "EU it", ["NP: EU it"])], id="but alone"),
+        pytest.param(
+            "1 CD O\n2 CD B-x\n\n7 CD O\n", [(1, "1 2", ["x: 2"]), (4, "7", [])], id="numbers"
+        ),
+        pytest.param(
+            "0 Ada NNP B-PER\n1 is VB O\n\n0 x X O\n",
+            [(1, "Ada is", ["PER: Ada"]), (4, "x", [])],
+            id="counted from 0",
+        ),
+        pytest.param(
+            "1 Ada B-PER\n2 is O\n\n3 x O\n4 y O\n",
+            [(1, "Ada is", ["PER: Ada"]), (4, "x y", [])],
+            id="counted over sentences",
+        ),
+    ],
+)
+def test_forms_of_many_corpora(
+    tmp_path: Path, content: str, expected: list[tuple[int, str, list[str]]]
+) -> None:
+    assert named(tmp_path, content) == expected
+    assert named(tmp_path, content.replace("\n", "\r\n") + "\n") == expected
+
+
+def test_what_is_not_plain_to_see_is_told(tmp_path: Path) -> None:
+    with warnings_heard() as heard:
+        read(tmp_path, CONLLU)
+        read(tmp_path, "1\tAda\tB-PER\tB-PER\n2\tL\tI-PER\tO\n")
+        read(tmp_path, CONTENT)
+    file = tmp_path / "a.conll"
+    assert heard == [
+        f"{file}: words are column 2, tags are NER= in column 10 of 10",
+        f"{file}: words are column 2, tags column 3 of 4; columns 3 and 4 have tags alike",
+    ]
+
+
+def test_columns_by_name(tmp_path: Path) -> None:
+    content = "d1 x EU B-ORG B-A\nd1 # is O -\n\n# a comment\nd1 x y O O\n"
+    columns = ("document", "n", "text", "label", "other")
+    assert named(tmp_path, content, columns=columns) == [(1, "EU is", ["ORG: EU"]), (5, "y", [])]
+    with pytest.raises(UserError, match=r'"text" and "label" among them'):
+        read(tmp_path, content, columns=("word", "label"))
+
+
+def test_lines_with_columns_of_their_own(tmp_path: Path) -> None:
+    content = "EU NNP B-NP B-ORG\nx NN B-NP O\n\ny NN B-NP\n\nz NN B-NP O\n"
+    rows, rejected = read(tmp_path, content)
+    assert [line for line, _, _ in rows] == [1, 6]
+    assert [each.reason.split(":")[0] for each in rejected] == ["invalid line"]
+    assert "3 columns" in rejected[0].reason
+    # Tags without a scheme stay a fault, whatever tags other columns hold.
+    rows, rejected = read(tmp_path, "EU NNP B-NP ORG\nx NN B-NP O\ny NN B-NP O\n")
+    assert (rows, [each.reason for each in rejected]) == ([], ["invalid tag: ORG"])
+
+
+@pytest.mark.parametrize("content", [CONLLU.replace("NER=", "Ner:"), "a x\nb y\n"])
+def test_no_tags_at_all(tmp_path: Path, content: str) -> None:
+    with pytest.raises(UserError, match=r"(?s)no column holds tags.*B-PER.*columns = \["):
+        read(tmp_path, content)
 
 
 WORD = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=6)

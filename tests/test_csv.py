@@ -30,7 +30,8 @@ def read(content: str | bytes, suffix: str = ".csv", **options: Any) -> Read:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, f"a{suffix}")
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
-        rows, rejected = [], []
+        rows: list[tuple[int, list[str]]] = []
+        rejected: list[Rejected] = []
         for batch in open_source(str(file), **options).batches():
             values = [list(row.values()) for row in batch.rows.to_pylist()]
             rows += list(zip(batch.line.to_pylist(), values, strict=True))

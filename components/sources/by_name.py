@@ -26,7 +26,7 @@ _PARQUET = (".parquet",)
 _ARROW = (".arrow", ".feather")
 _FASTTEXT = (".ft", ".fasttext")
 _LINES = (".txt",)
-_TAGGED = (".conll", ".bio")
+_TAGGED = (".conll", ".conllu", ".conllup", ".bio", ".iob", ".iob2", ".bmes")
 _KNOWN = (*_DELIMITED, *_JSON, *_PARQUET, *_ARROW, *_LINES, *_FASTTEXT, *_TAGGED)
 
 
@@ -48,7 +48,8 @@ def open_source(
     - `*.jsonl`, `*.ndjson`, `*.json`: one JSON object a line
     - `*.parquet`: Parquet
     - `*.arrow`, `*.feather`: Arrow
-    - `*.conll`, `*.bio`: a word and its tag a line
+    - `*.conll`, `*.conllu`, `*.conllup`, `*.bio`, `*.iob`, `*.iob2`, `*.bmes`: a word and its tag
+      a line
     - a folder that `datasets` saved (`save_to_disk`): its rows, with a column `split` if it has any
     - a folder: `<label>/*.txt`, a file a row; or else `<label>.txt`, a line a row; with
       `documents` the other way round: `*.txt`, or else `*/*.txt`, a file a document
@@ -66,7 +67,7 @@ def open_source(
             says, else a comma in .csv and a tab in .tsv and .tab.
         quote: Around fields of delimited text.
         quoting: What a quote is there: "auto", "standard" or "none"; see `Delimited`.
-        columns: Names of the columns, for delimited text without a header line.
+        columns: Names of the columns, for delimited text without a header line and tagged words.
         skip_rows_after_header: Lines to pass over below the header of delimited text.
         data_dir: Folder of the data sets of tensorflow-datasets.
         documents: What parts the documents of plain text: a "blank line", or the end of a "line".
@@ -99,7 +100,7 @@ def open_source(
     if suffixes <= {*_ARROW}:
         return ArrowFiles(files)
     if suffixes <= {*_TAGGED}:
-        return Conll(files, encoding)
+        return Conll(files, encoding, tuple(columns))
     if suffixes <= {*_LINES} and documents is not None:
         return Documents(files, documents, encoding)
     if suffixes <= {*_LINES, *_FASTTEXT} and (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from textmill.components.sources.layout import Layout, Tagged, layout_of
 from textmill.components.sources.source import (
     Batch,
     Rejected,
@@ -17,10 +17,10 @@ from textmill.components.sources.source import (
     listing,
     readable,
 )
-from textmill.components.sources.text_file import open_text
+from textmill.components.sources.text_file import open_text, without_end
+from textmill.progress import warn
 
-_BEGIN, _INSIDE = "BSU", "IEL"  # of BIO, and of BIOES and BILOU
-_BLANKS = " \t\r\n"  # no others: words may hold no-break spaces, "10\u00a0000"
+_BEGIN, _INSIDE = "BSU", "IEML"  # of BIO, and of BIOES, BMES and BILOU
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,24 @@ class Conll:
     r"""A word and its tag on each line, an empty line behind each sentence.
 
     A row has a sentence as `text`, its words with a space between, and as `label` the spans that
-    the tags mark, JSON of [start, end, name] in characters. The word stands first on a line, the
-    tag last; between them there may be more. Tags are BIO (of either kind), BIOES or BILOU; lines
-    that begin with -DOCSTART- are passed over.
+    the tags mark, JSON of [start, end, name] in characters. The word stands first on a line, behind
+    its number if there is one, and the tag last; between them there may be more, and where the last
+    column holds no tags, `layout_of` says which does. Tags are BIO (of either kind), BIOES, BMES or
+    BILOU, in capitals or not. Lines that begin with -DOCSTART- part sentences.
+
+    Comments are passed over: lines that begin with "#" where words are numbered; where they aren't,
+    such lines before a sentence, but for those that have as many columns as others and a tag. So
+    are, in CoNLL-U, the ranges of contractions (3-4) and empty nodes (8.1): the words that a
+    contraction stands for are there by themselves, with their tags.
 
     Attributes:
         files: Names of the files.
         encoding: Name of the encoding; a sentence that is not valid in it is rejected.
+        columns: Names of the columns, "text" and "label" among them; (): they are looked for.
 
-    Source: https://aclanthology.org/W03-0419 (CoNLL-2003).
+    Source: https://aclanthology.org/W03-0419 (CoNLL-2003), https://universaldependencies.org/format,
+    https://universaldependencies.org/ext-format (CoNLL-U Plus), https://aclanthology.org/W12-4501
+    (CoNLL-2012).
 
     Example:
         >>> import pathlib, tempfile
@@ -51,6 +60,7 @@ class Conll:
 
     files: tuple[str, ...]
     encoding: str = "utf-8"
+    columns: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return listing(self.files)
@@ -64,48 +74,75 @@ class Conll:
         return batched(self._rows(), ["text", "label"])
 
     def _rows(self) -> Iterator[Row | Rejected]:
+        layout, remark = layout_of(self._lines(), self.columns)
+        if remark:
+            warn(f"{self}: {remark}")
         for file in self.files:
             with open_text(file, self.encoding) as lines:
-                for number, sentence in _sentences(lines):
-                    yield _row(file, number, sentence)
+                for number, sentence in _sentences(lines, layout):
+                    yield _row(file, number, sentence, layout)
+
+    def _lines(self) -> Iterator[str]:
+        for file in self.files:
+            with open_text(file, self.encoding) as lines:
+                yield from lines
+            yield ""
 
 
-def _sentences(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+def _sentences(lines: Iterable[str], layout: Layout) -> Iterator[tuple[int, list[str]]]:
     """Yields the lines of each sentence, and the number of the first."""
     held: list[str] = []
-    number = 0
+    began = 0
     for number, line in enumerate(lines, 1):
-        if line.strip() and not line.startswith("-DOCSTART-"):
-            held.append(line.strip(_BLANKS))
-        elif held:
-            yield number - len(held), held
+        if layout.parts(line):
+            if held:
+                yield began, held
             held = []
+        elif not layout.passed_over(line, inside=bool(held)):
+            began = began if held else number
+            held.append(line)
     if held:
-        yield number - len(held) + 1, held
+        yield began, held
 
 
-def _row(file: str, number: int, sentence: list[str]) -> Row | Rejected:
-    whole = " ".join(sentence)
+def _row(file: str, number: int, sentence: list[str], layout: Layout) -> Row | Rejected:
+    whole = " ".join(without_end(line).strip(" \t") for line in sentence)
     if not encodable(whole):
         return Rejected(file, number, "invalid encoding", readable(whole))
     spans: list[tuple[int, int, str]] = []
     words: list[str] = []
     place, open_name = 0, ""
-    for line in sentence:
-        columns = line.split("\t") if "\t" in line else re.split(" +", line)
-        word, tag = columns[0].strip(_BLANKS), columns[-1].strip(_BLANKS)
+    tagged: Iterable[Tagged] = map(layout.tagged, sentence)
+    tagged = _bracketed(tagged) if layout.brackets else tagged
+    for line, (word, tag) in zip(sentence, tagged, strict=True):
         part, _, name = tag.partition("-")
-        if len(columns) < 2 or not word:
-            return Rejected(file, number, f"invalid line: no tag behind {line!r}", whole)
-        if tag != "O" and (part not in (*_BEGIN, *_INSIDE) or not name):
+        part = part.upper()
+        if not word or not tag:
+            found = without_end(line).strip(" \t")
+            return Rejected(file, number, f"invalid line: {layout.fault(line)} {found!r}", whole)
+        outside = part == "O" and not name
+        if not outside and (part not in (*_BEGIN, *_INSIDE) or not name):
             return Rejected(file, number, f"invalid tag: {tag}", whole)
         end = place + len(word)
         if part in (*_INSIDE,) and name == open_name:
             spans[-1] = (spans[-1][0], end, name)
-        elif tag != "O":
+        elif not outside:
             spans.append((place, end, name))
         # What ends a span, or stands alone, leaves none open.
         open_name = "" if part in ("E", "L", "S", "U") else name
         words.append(word)
         place = end + 1
     return Row(file, number, [" ".join(words), json.dumps(spans, ensure_ascii=False)])
+
+
+def _bracketed(words: Iterable[Tagged]) -> Iterator[Tagged]:
+    """Makes BIO of brackets around names: "(ORG*", "*", "*)" and "(ORG)"."""
+    name = ""
+    for word, cell in words:
+        if cell.startswith("("):
+            name = cell.strip("()*")
+            yield Tagged(word, f"B-{name}")
+        else:
+            yield Tagged(word, cell and (f"I-{name}" if name else "O"))
+        if cell.endswith(")"):
+            name = ""
