@@ -95,7 +95,7 @@ def values_of(column: pa.Array) -> list[Any]:
 
     if isinstance(column.type, pa.JsonType):
         return [None if text is None else json.loads(text) for text in column.storage.to_pylist()]
-    found: list[Any] = column.to_pylist()
+    found: list[Any] = column.to_pylist(maps_as_pydicts="lossy")
     return found
 
 

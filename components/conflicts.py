@@ -51,6 +51,16 @@ def suited(labels: LabelKind, conflicts: Conflicts | None) -> Conflicts:
     return conflicts
 
 
+def other_ways(labels: LabelKind, conflicts: str) -> list[str]:
+    """Returns what may be done with different labels instead, and loses no text.
+
+    Example:
+        >>> other_ways("spans", "majority"), other_ways("one", "majority")
+        (['union'], [])
+    """
+    return [way for way in SUITED[labels] if way not in (conflicts, "reject")]
+
+
 _ARE: Mapping[LabelKind, str] = {
     "one": "a text has one label",
     "many": "a text has any number of labels",

@@ -13,7 +13,7 @@ from typing import Literal
 from textmill.artifact import SPLITS, Examples, LabelKind, write_json
 from textmill.components.cleaning import UNTOUCHED, Cleaning
 from textmill.components.columns import LIST, OBJECT
-from textmill.components.conflicts import SUITED, Conflicts, suited
+from textmill.components.conflicts import Conflicts, other_ways, suited
 from textmill.components.label_column import SEVERAL
 from textmill.components.settling import DUPLICATE, LEAKED, settle
 from textmill.components.shards import schema_of, write
@@ -155,7 +155,7 @@ def ingest(
             expected=_USABLE[labels] if label else "rows with a text",
             received=", ".join(f"{reason} ({n})" for reason, n in rejected.most_common(3))
             + f"; the first, {_first(quarantined)}",
-            fix=_fix(labels, rejected),
+            fix=_fix(labels, conflicts, rejected),
         )
     types = {field.name: str(field.type) for field in schema}
     write_json(
@@ -196,11 +196,11 @@ _HABITS: Mapping[str, str] = {
 }
 
 
-def _fix(labels: LabelKind, rejected: Counter[str]) -> str:
+def _fix(labels: LabelKind, conflicts: Conflicts, rejected: Counter[str]) -> str:
     """Returns what to do where no row is left."""
     if rejected and rejected.most_common(1)[0][0] == "conflicting labels":
-        ways = " or ".join(f'"{way}"' for way in SUITED[labels] if way != "reject")
-        return f"set data.conflicts to {ways}, or give each text one label"
+        ways = " or ".join(f'"{way}"' for way in other_ways(labels, conflicts))
+        return (f"set data.conflicts to {ways}, or " if ways else "") + "give each text one label"
     return "see whether text, label, encoding and delimiter are those of the data"
 
 

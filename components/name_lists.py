@@ -16,9 +16,10 @@ FASTTEXT = "__label__"  # stands before each label in the files of fastText
 # "('a', 'b')", "['a' 'b']". Each item is read by itself: Python would join "'a' 'b'" to one.
 _ITEM = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[-+]?\d+(?:\.\d*)?|True|False|None|nan"""
 _PRINTED = re.compile(
-    rf"(?s)(?:array)?\(?[\[({{]\s*((?:{_ITEM})(?:(?:\s*,\s*|\s+)(?:{_ITEM}))*)?\s*,?\s*[\])}}]"
+    rf"(?s)(?:array|frozenset|set|Index)?\(?[\[({{]\s*((?:{_ITEM})(?:(?:\s*,\s*|\s+)(?:{_ITEM}))*)?\s*,?\s*[\])}}]"
     r"(?:,\s*dtype=\S+)?\)?"
 )
+_BITS = {"0", "1", "0.0", "1.0", "false", "true"}
 _EMPTY = ("set()", "frozenset()")
 
 
@@ -41,6 +42,8 @@ def listed_names(given: Any) -> list[str] | None:
     if isinstance(given, str):
         return _listed_in_text(given.strip())
     if isinstance(given, dict):
+        if not given:
+            return []
         if "choices" not in given:
             keys = ", ".join(map(repr, list(given)[:5]))
             raise ValueError(f"names expected, an object with {keys} found")
@@ -48,19 +51,23 @@ def listed_names(given: Any) -> list[str] | None:
         return listed_names(found if isinstance(found, list) else [found])
     if not isinstance(given, list):
         return None
+    while len(given) == 1 and isinstance(given[0], list):
+        given = given[0]
     names: list[str] = []
     for each in given:
         if isinstance(each, list):
             raise ValueError("a list of names expected, a list of lists found")
         text = text_of(each)
         names += (listed_names(each) or []) if isinstance(each, dict) else [text] if text else []
+    if len(set(names)) < len(names) and set(names) <= _BITS:
+        raise ValueError("names expected, a vector of 0 and 1 found")
     return [name.strip() for name in names if name.strip()]
 
 
 def _listed_in_text(text: str) -> list[str] | None:
     if text.startswith(FASTTEXT):
         return [part.removeprefix(FASTTEXT) for part in text.split()]
-    if not text.startswith(("[", "{", "(", "array(", *_EMPTY)):
+    if not text.startswith(("[", "{", "(", "array(", "frozenset(", "set(", "Index(")):
         return None
     try:
         found = json.loads(text)
@@ -73,10 +80,10 @@ def _listed_in_text(text: str) -> list[str] | None:
     printed = _PRINTED.fullmatch(text)
     if printed and (text[0] != "(" or "'" in text or '"' in text):  # "(1)" is a name
         return listed_names([ast.literal_eval(_JSON.get(i, i)) for i in _items(printed[1] or "")])
-    if text[0] == "[" and text[-1] == "]" and "," in text:
-        raise ValueError("a list of names expected, each in quotes")
     if re.match(r"\{\s*['\"][^'\"]*['\"]\s*:", text):
         raise ValueError("names expected, an object found")
+    if text[0] + text[-1] in ("[]", "{}") and "," in text:
+        raise ValueError("a list of names expected, each in quotes")
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import unicodedata
@@ -27,6 +28,7 @@ def _key(name: str, how: Merging) -> str:
     name = whole[1] if whole else _TRUTH.get(name, name)
     if how == "values":
         return name
+    name = html.unescape(name)
     visible = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cf") or c.isspace())
     visible = re.sub("[\ufe00-\ufe0f]", "", visible)  # they choose between pictures of a sign
     # By Python: the NFC of pyarrow's utf8_normalize (25.0) is decomposed.
@@ -42,7 +44,8 @@ def merged(names: Mapping[str, int], how: Merging) -> dict[str, str]:
     Args:
         names: Name -> rows.
         how: "values": equal numbers and truth values, 1 and 1.0, true and True; "spelling": also
-            what differs in Unicode's form (NFC), white space or invisible characters only; "case":
+            what differs in Unicode's form (NFC), white space, invisible characters or entities of
+            HTML only; "case":
             also in upper and lower case or in width; "none".
 
     Example:

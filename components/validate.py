@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from textmill.artifact import SPLITS, Examples, ExamplesSchema, Split, Statistics, write_json
-from textmill.components.conflicts import SUITED
+from textmill.components.conflicts import other_ways
 from textmill.components.spelling import remarks
 from textmill.errors import UserError
 from textmill.models.labels import names_in
@@ -261,10 +261,10 @@ def _conflict_warnings(schema: ExamplesSchema) -> Iterator[str]:
     if texts and given:
         yield f'{texts:,} texts came with different labels and got {given}: conflicts = "{how}"'
     if lost:
-        ways = ", ".join(f'"{way}"' for way in SUITED[schema["labels"]] if way != how)
+        ways = ", or ".join(f'"{way}"' for way in other_ways(schema["labels"], how))
         yield (
             f"{lost:,} rows are in quarantine, because {texts:,} texts came with different labels: "
-            f'data.conflicts is "{how}", and may be {ways}'
+            f'data.conflicts is "{how}"' + (f", and may be {ways}" if ways else "")
         )
     if schema["leaked"]:
         yield f"{schema['leaked']:,} rows were left out, because their texts are in a later split"

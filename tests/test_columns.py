@@ -109,6 +109,18 @@ def test_a_column_whose_name_has_a_dot_comes_first(tmp_path: Path) -> None:
         assert [row["a.b"] for row in all_rows(examples)] == ["real"]
 
 
+def test_a_map_is_an_object(tmp_path: Path) -> None:
+    maps = pa.array([[("body", f"text {i}")] for i in range(9)], pa.map_(pa.string(), pa.string()))
+    pq.write_table(pa.table({"data": maps, "label": ["x"] * 9}), tmp_path / "a.parquet")
+    source = open_source(str(tmp_path / "a.parquet"))
+    [batch] = source.batches()
+    found = pick(batch.rows, "data.body")
+    assert found is not None
+    assert texts(found) == [f"text {i}" for i in range(9)]
+    with pytest.raises(UserError, match=r"(?s)holds objects, not texts.*data\.body"):
+        ingest(Examples(tmp_path / "out"), source, text="data")
+
+
 def test_a_translation(tmp_path: Path) -> None:
     rows = [{"translation": {"en": "Hello.", "de": ["Hallo."]}}, {"translation": {"en": "Bye."}}]
     source = open_source(write(tmp_path, "jsonl", rows))

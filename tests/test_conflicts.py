@@ -106,6 +106,11 @@ def test_rows_that_go_are_told(tmp_path: Path) -> None:
     ]
     [warning] = warnings(labels="number", conflicts="reject")
     assert warning.startswith("80 rows are in quarantine, because 40 texts came with different")
-    assert warning.endswith('data.conflicts is "reject", and may be "mean", "majority"')
-    with pytest.raises(UserError, match=r'(?s)none of 2 rows.*set data.conflicts to "majority"'):
+    assert warning.endswith('data.conflicts is "reject", and may be "mean", or "majority"')
+    with pytest.raises(UserError, match=r"(?s)none of 2 rows.*fix: +give each text one label"):
         ingest(Examples(tmp_path / "none"), Rows((("a", "x"), ("a", "y"))))
+    spans: dict[str, Any] = {"labels": "spans", "cleaning": UNTOUCHED}
+    with pytest.raises(UserError, match=r'(?s)none of 2 rows.*set data.conflicts to "union", or'):
+        ingest(
+            Examples(tmp_path / "spans"), Rows((("Ann slept.", WHO), ("Ann slept.", DID))), **spans
+        )

@@ -108,6 +108,10 @@ LISTS = [
     ("[None, nan]", []),
     ("[]", []),
     ("set()", []),
+    ("{}", []),
+    ("frozenset({'sport'})", ["sport"]),
+    ("Index(['sport', 'news'], dtype='object')", ["sport", "news"]),
+    ('[["sport"]]', ["sport"]),
     ('{"choices": ["sport", "news"]}', ["sport", "news"]),
     ('{"choices": "sport"}', ["sport"]),
     ("__label__sport __label__news", ["sport", "news"]),
@@ -125,7 +129,10 @@ def test_a_list_is_a_list(given: str, names: list[str]) -> None:
 
 def test_what_looks_like_a_list_and_is_none() -> None:
     kinds: tuple[tuple[LabelKind, str], ...] = (("one", "label"), ("many", "labels"))
-    for written in ("[sport, news]", "{'a': 1}", '{"a": 1}', '[["a"]]'):
+    for written in (
+        "[sport, news]", "{sport,news}", "{'a': 1, 'b': 2}", '{"a": 1}', '[["a"], ["b"]]',
+        "[0, 1, 0]", "[0. 0. 1.]",
+    ):  # fmt: skip
         for kind, word in kinds:
             [found] = read(kind, pa.array([written]))
             assert found["reason"].startswith(f"invalid {word}: ")

@@ -79,6 +79,10 @@ ROWS = [{"text": "one", "label": "a"}, {"text": "two\nlines", "label": "b"}, {"t
         json.dumps({"data": ROWS}),
         json.dumps({"version": "1.0", "rows": ROWS}, indent=1),
         json.dumps({"examples": ROWS}) + "\n",
+        json.dumps({name: [row.get(name) for row in ROWS] for name in ("text", "label")}),
+        json.dumps(  # as pandas writes a table where nothing is said
+            {name: {i: row.get(name) for i, row in enumerate(ROWS)} for name in ("text", "label")}
+        ),
     ],
 )
 def test_a_json_document(tmp_path: Path, written: str) -> None:

@@ -31,6 +31,7 @@ TWINS = [
     ("spelling", "so\u00adft", "soft"),
     ("spelling", "\u2764", "\u2764\ufe0f"),
     ("spelling", "\uac00", "\u1100\u1161"),  # Hangul
+    ("spelling", "R&D", "R&amp;D"),
     ("case", "Spam", "spam"),
     ("case", "STRASSE", "stra\u00dfe"),
     ("case", "\uff33pam", "spam"),  # full width

@@ -116,22 +116,31 @@ def _text(value: Any) -> str | None:
 
 def _items(file: str, lines: Iterator[str]) -> Iterator[_Item]:
     """Yields the values of a file: by the line, or of the document that it is."""
+    head = _through_next(lines)
+    if not head:
+        return
+    first = _parse(head[-1].strip())
+    if isinstance(first, str):  # no object by itself: a document may begin here
+        head += lines
+        if found := _document(file, "".join(head)):
+            yield from _of_document(found)
+            return
+    elif more := _through_next(lines):
+        head += more
+    else:
+        yield from _of_document([first])
+        return
+    yield from _by_line(chain(head, lines))
+
+
+def _through_next(lines: Iterator[str]) -> list[str]:
+    """Returns the lines through the next that is not blank, none where there is no such."""
     held: list[str] = []
     for line in lines:
         held.append(line)
         if line.strip():
-            break
-    if not held or not (raw := held[-1].strip()):
-        return
-    first = _parse(raw)
-    if isinstance(first, str) or _unwrapped(first) != [first]:
-        held += lines
-        found = _document(file, "".join(held))
-        # A line that holds rows as a document does is one row of many, where others follow it.
-        if found and (isinstance(first, str) or len(found) == 1):
-            yield from _of_document(found)
-            return
-    yield from _by_line(chain(held, lines))
+            return held
+    return []
 
 
 def _by_line(lines: Iterable[str]) -> Iterator[_Item]:
@@ -204,4 +213,18 @@ def _unwrapped(found: dict[str, Any]) -> list[dict[str, Any]]:
         if named and all(isinstance(each, dict) for each in value):
             split = {"split": key} if key.lower() in _SPLITS else {}
             rows += [split | row for row in value]
-    return rows or [found]
+    return rows or _of_columns(found) or [found]
+
+
+def _of_columns(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the rows of an object of columns, each a list or an object of values by their row."""
+    columns = list(found.values())
+    if all(isinstance(each, dict) for each in columns):
+        if any(each.keys() != columns[0].keys() for each in columns):
+            return []
+        columns = [list(each.values()) for each in columns]
+    if not all(isinstance(each, list) and len(each) == len(columns[0]) for each in columns):
+        return []
+    if len(columns) < 2 or len(columns[0]) < 2:
+        return []
+    return [dict(zip(found, row, strict=True)) for row in zip(*columns, strict=True)]
