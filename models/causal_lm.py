@@ -102,7 +102,10 @@ def task_class(backbone: keras.Model, name: str = "the preset") -> Any:
     """
     import keras_hub
 
-    classes: Any = filter(inspect.isclass, vars(keras_hub.models).values())
+    from textmill.models import more_weights
+
+    names = {**vars(keras_hub.models), **vars(more_weights)}
+    classes: Any = filter(inspect.isclass, names.values())
     hub = keras_hub.models
     theirs = [each for each in classes if issubclass(each, hub.CausalLM)]
     theirs = [each for each in theirs if not issubclass(each, hub.Seq2SeqLM)]
@@ -122,6 +125,7 @@ def load(path: Path) -> keras.Model:
     """Returns KerasHub's causal language model of a Model artifact, without its tokenizer."""
     import keras_hub
 
+    from textmill.models import more_weights  # noqa: F401 - it registers what the files name
     from textmill.models.checkpoint import load_task
 
     return load_task(path, keras_hub.models.CausalLM)

@@ -17,8 +17,10 @@ SERVED = "GPT-2, OPT, Llama, Llama 3, Mistral, Qwen 2 or the first Gemma"
 
 # As `config.json` names them: of transformers, and the classes of KerasHub.
 KINDS = ("gpt2", "opt", "llama", "mistral", "qwen2", "gemma")
+_OURS = ("UntiedGPT2", "BiasedLlama")
 CLASSES = tuple(
-    f"{name}Backbone" for name in ("GPT2", "OPT", "Llama", "Llama3", "Mistral", "Qwen", "Gemma")
+    f"{name}Backbone"
+    for name in ("GPT2", "OPT", "Llama", "Llama3", "Mistral", "Qwen", "Gemma", *_OURS)
 )
 
 
@@ -53,16 +55,18 @@ def decoder_serving_weights(backbone: keras.Model, *, longest: int) -> DecoderWe
     """
     import keras_hub
 
+    from textmill.models.more_weights import BiasedLlamaBackbone, UntiedGPT2Backbone
+
     hub: Any = keras_hub.models
     llamas = (hub.LlamaBackbone, hub.Llama3Backbone, hub.MistralBackbone, hub.QwenBackbone)
     # A subclass may compute otherwise, so that only these very classes are known.
-    if type(backbone) is hub.GPT2Backbone:
+    if type(backbone) in (hub.GPT2Backbone, UntiedGPT2Backbone):
         return _gpt2(backbone, backbone.position_embedding, longest)
     if type(backbone) is hub.OPTBackbone:
         return _gpt2(backbone, backbone.embeddings.position_embedding, longest)
     if type(backbone) is hub.GemmaBackbone and not _is_gemma2(backbone):
         return _gemma(backbone, longest)
-    if type(backbone) in llamas and not _slides(backbone, longest):
+    if type(backbone) in (*llamas, BiasedLlamaBackbone) and not _slides(backbone, longest):
         return _llama(backbone, longest)
     raise UserError(
         f"a model of {type(backbone).__name__} can't be served yet",
@@ -104,9 +108,14 @@ def _gpt2(backbone: Any, places: Any, longest: int) -> DecoderWeights:
         gated=False,
         epsilon=epsilon(norms),
         norm=scale(backbone.layer_norm),
-        logits=None,
+        logits=_own_logits(backbone.token_embedding),
         longest=len(positions),
     )
+
+
+def _own_logits(embeddings: Any) -> Any:
+    """Returns the kernel of the last layer; None: it is the embeddings."""
+    return None if embeddings.tie_weights else array(embeddings.reverse_embeddings)
 
 
 def _gpt2_block(layer: Any) -> DecoderBlock:
@@ -142,7 +151,7 @@ def _llama(backbone: Any, longest: int) -> DecoderWeights:
         gated=True,
         epsilon=epsilon(norms),
         norm=Scale(array(backbone.layer_norm.scale)),
-        logits=None if embeddings.tie_weights else array(embeddings.reverse_embeddings),
+        logits=_own_logits(embeddings),
         longest=longest,
     )
 

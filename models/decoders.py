@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from textmill.errors import UserError, one_of
 from textmill.models.causal_lm import task_class
 from textmill.models.checkpoint import load_backbone
+from textmill.models.checkpoint_config import check_config, read_config
+from textmill.models.decoder_keys import BUFFERS, DECODER_KEYS, check_decoder
 from textmill.models.huggingface import Source
-from textmill.models.numerics import ACTIVATIONS, Numerics, set_numerics
+from textmill.models.numerics import Numerics, set_numerics
 from textmill.models.preset import Preset, Scratch
 from textmill.models.quick_decoder import QUICK
 
@@ -21,24 +25,9 @@ GPT2_DEVIATION = 0.02  # of KerasHub's new kernels, as of GPT-2's own
 PAIR_ENDS = ("ForConditionalGeneration", "Seq2SeqLM")  # of architectures with an encoder
 # Before the names of a backbone's weights, in a model with a head: of GPT-2, and of all others.
 PREFIXES = ("transformer.", "model.")
-# What KerasHub's layers have once and for all -> the one value that it may have in `config.json`.
-_FIXED: dict[str, dict[str, tuple[Any, ...]]] = {
-    "gpt2": {
-        "scale_attn_weights": (True, None),
-        "scale_attn_by_inverse_layer_idx": (False, None),
-        "reorder_and_upcast_attn": (False, None),
-        "add_cross_attention": (False, None),
-    },
-    "gemma": {"rms_norm_eps": (1e-6, None)},
-    "gemma2": {"rms_norm_eps": (1e-6, None)},
-    "llama": {
-        "hidden_act": ("silu", None),
-        "attention_bias": (False, None),
-        "mlp_bias": (False, None),
-    },
-    "mistral": {"hidden_act": ("silu", None), "tie_word_embeddings": (False, None)},
-    "qwen2": {"hidden_act": ("silu", None)},
-}
+HEAD = "lm_head.weight"
+# KerasHub's -> whether the last layer may be the embeddings, or another.
+_TIES = {"gemma": (True,), "gemma2": (True,), "mistral": (False,)}
 
 
 def load_decoder(
@@ -59,6 +48,8 @@ def load_decoder(
     if isinstance(preset, Scratch):
         return _new(preset, vocabulary_size, dropout, precision)
     if preset.from_keras:
+        from textmill.models import more_weights  # noqa: F401 - it registers what the files name
+
         backbone = load_backbone(preset, vocabulary_size=0, dropout=dropout, precision=precision)
     else:
         backbone = _converted(preset, dropout, precision)
@@ -109,7 +100,7 @@ def positions(preset: Preset | Scratch) -> int:
     """Returns the longest row in tokens that a model can read and write."""
     if isinstance(preset, Scratch):
         return SCRATCH_POSITIONS
-    config = preset.config()
+    config = preset.config() if preset.from_keras else read_config(preset)
     inner = config.get("config", {})
     found = [config.get(k) for k in ("max_position_embeddings", "n_positions")]
     found.append(inner.get("max_sequence_length"))
@@ -137,103 +128,104 @@ def _converted(preset: Preset, dropout: float, precision: str) -> keras.Model:
     from keras_hub.src.utils.transformers import convert_llama3
     from keras_hub.src.utils.transformers.preset_loader import TransformersPresetLoader
 
-    config = preset.config()
-    kind = str(config["model_type"])
-    _check(preset, kind, config)
+    kind = str(preset.config().get("model_type"))
+    if kind not in DECODER_KEYS:
+        raise _unknown(preset, kind)
+    config = read_config(preset)
+    check_config(preset, config, DECODER_KEYS[kind])
+    check_decoder(preset, config)
+    source = Source(preset, PREFIXES)
+    tied = _tied(preset, source, config)
+    converter = TransformersPresetLoader(None, {"model_type": kind}).converter
+    known = _for_keras_hub(config, tied)
+    made, more = _class_of(config, tied) or (converter.backbone_cls, {})
     try:
-        converter = TransformersPresetLoader(None, {"model_type": kind}).converter
-    except ValueError as error:
-        raise _unknown(preset, kind) from error
-    known = dict(_of_today(kind, config))
-    try:
-        arguments = converter.convert_backbone_config(known)
-    except (KeyError, TypeError, ValueError) as error:
+        arguments = {**converter.convert_backbone_config(known), **more}
+        arguments.pop("use_sliding_window", None)  # KerasHub's class knows it by another name
+        if kind == "gpt2" and config["n_inner"] is not None:
+            arguments["intermediate_dim"] = config["n_inner"]
+        if "rms_norm_eps" in config:  # of Llama, KerasHub takes 1e-6 for every model
+            arguments["layer_norm_epsilon"] = config["rms_norm_eps"]
+        backbone: keras.Model = made(**{**arguments, "dropout": dropout, "dtype": precision})
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise UserError(
             f"{preset.name}: config.json does not suit a {kind} model",
             expected=f"the whole config of a {kind} model that KerasHub can convert",
             received=f"{type(error).__name__}: {error}"[:200],
             fix="take the folder again from where it came, or another model",
         ) from error
-    arguments.pop("use_sliding_window", None)  # KerasHub's class knows it by another name
-    if "rms_norm_eps" in config:  # of Llama, KerasHub takes 1e-6 for every model
-        arguments["layer_norm_epsilon"] = config["rms_norm_eps"]
-    given = {**arguments, "dropout": dropout, "dtype": precision}
-    backbone: keras.Model = converter.backbone_cls(**given)
     convert = converter.convert_weights
     if kind == "mistral":
         # KerasHub's converter rounds Mistral's weights to float16. Its layers are named as Llama's.
         backbone.tie_word_embeddings = False
         convert = convert_llama3.convert_weights
-    convert(backbone, Source(preset, PREFIXES), known)
+    convert(backbone, source, known)
+    _port_more(backbone, source)
+    source.check_read(*BUFFERS)
     if kind == "gpt2":
-        activation = config.get("activation_function", "gelu_new")
-        set_numerics(backbone, Numerics(activation, float(config.get("layer_norm_epsilon", 1e-5))))
+        numerics = Numerics(config["activation_function"], float(config["layer_norm_epsilon"]))
+        set_numerics(backbone, numerics)
     return backbone
 
 
-def _of_today(kind: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns a config with the keys that KerasHub's converters read, whoever wrote it."""
-    found = dict(config)
+def _tied(preset: Preset, source: Source, config: Mapping[str, Any]) -> bool:
+    """Returns whether the last layer of a model is its embeddings.
+
+    Of a file that has both, transformers takes them for one only if they are equal, whatever its
+    config says.
+    """
+    tied = bool(config["tie_word_embeddings"])
+    if tied and source.has(HEAD):
+        embedded = "wte.weight" if config["model_type"] == "gpt2" else "model.embed_tokens.weight"
+        tied = np.array_equal(source.get_tensor(HEAD), source.get_tensor(embedded))
+    usable = _TIES.get(config["model_type"], (False, True))
+    if tied not in usable:
+        last = "that is the embeddings" if tied else "of its own"
+        raise UserError(
+            f"{preset.name}: a last layer {last} is not computed here",
+            expected=f"tie_word_embeddings {usable[0]}, of a {config['model_type']} model",
+            received=f"{config['tie_word_embeddings']}, and {HEAD} is "
+            + ("there" if source.has(HEAD) else "not there"),
+            fix="take another model",
+        )
+    return tied
+
+
+def _class_of(config: Mapping[str, Any], tied: bool) -> tuple[Any, dict[str, Any]] | None:
+    """Returns a class of ours, and what it is given beside, where KerasHub's lacks weights."""
+    from textmill.models.more_weights import BiasedLlamaBackbone, UntiedGPT2Backbone
+
+    if config["model_type"] == "gpt2" and not tied:
+        return UntiedGPT2Backbone, {}
+    biases = {key: config.get(key, False) for key in ("attention_bias", "mlp_bias")}
+    if config["model_type"] == "llama" and any(biases.values()):
+        return BiasedLlamaBackbone, biases
+    return None
+
+
+def _port_more(backbone: Any, source: Source) -> None:
+    """Sets the weights that KerasHub's classes lack."""
+    from textmill.models.more_weights import BiasedLlamaBackbone, UntiedGPT2Backbone
+
+    if isinstance(backbone, UntiedGPT2Backbone):
+        kernel = backbone.token_embedding.reverse_embeddings
+        source.port_weight(kernel, HEAD, lambda x, _: x.T)
+    if isinstance(backbone, BiasedLlamaBackbone):
+        for name, bias in backbone.biases():
+            source.port_weight(bias, name, lambda x, shape: x.reshape(shape))
+
+
+def _for_keras_hub(config: Mapping[str, Any], tied: bool) -> dict[str, Any]:
+    """Returns a config with the keys that KerasHub's converters read."""
     rope = config.get("rope_parameters") or {}
-    # Since its fifth version transformers writes what turns queries and keys under one key.
-    if rope.get("rope_type", "default") != "default":
-        found["rope_scaling"] = rope
-    scaling = found.get("rope_scaling")
-    if scaling is not None:
-        found["rope_scaling"] = {"rope_type": scaling.get("type"), **scaling}
-    if kind == "gpt2":
-        found.setdefault("resid_pdrop", 0.1)
-    else:
-        found.setdefault("rope_theta", rope.get("rope_theta", 10000.0))
-        found.setdefault("num_key_value_heads", found.get("num_attention_heads"))
-        found.setdefault("tie_word_embeddings", kind in ("gemma", "gemma2"))
-    if kind == "qwen2":
-        found.setdefault("use_sliding_window", False)
-        found.setdefault("sliding_window", None)
-    return found
-
-
-def _check(preset: Preset, kind: str, config: Mapping[str, Any]) -> None:
-    """Raises where a config says what KerasHub's layers do not have."""
-    for key, known in _FIXED.get(kind, {}).items():
-        if config.get(key) not in known:
-            raise _strange(preset, key, str(known[0]), config.get(key))
-    if kind == "gpt2":
-        activation = config.get("activation_function", "gelu_new")
-        if activation not in ACTIVATIONS:
-            raise _strange(preset, "activation_function", one_of(ACTIVATIONS), activation)
-        inner = config.get("n_inner")
-        if inner not in (None, 4 * int(config.get("n_embd", 0))):
-            raise _strange(preset, "n_inner", "four times n_embd", inner)
-    if kind in ("llama", "qwen2") and config.get("head_dim"):
-        size = config.get("hidden_size", 0) // config.get("num_attention_heads", 1)
-        if config["head_dim"] != size:
-            raise _strange(preset, "head_dim", str(size), config["head_dim"])
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    turned = rope.get("rope_type", rope.get("type", "default"))
-    usable = ("default", "llama3") if kind == "llama" else ("default",)
-    if kind in _FIXED and turned not in usable:
-        raise _strange(preset, "rope_type", one_of(usable), turned)
-    if kind in ("qwen2", "mistral"):
-        window, longest = config.get("sliding_window"), config.get("max_position_embeddings")
-        used = config.get("use_sliding_window", kind == "mistral")
-        if used and window and longest and window < longest:
-            raise _strange(preset, "sliding_window", "none", window)
-
-
-def _strange(preset: Preset, key: str, expected: str, received: object) -> UserError:
-    return UserError(
-        f"{preset.name}: {key} {received!r} is not there in KerasHub's decoder",
-        expected=expected,
-        received=repr(received),
-        fix="take another model",
-    )
+    scaled = rope if rope.get("rope_type", "default") != "default" else None
+    return {**config, "rope_scaling": scaled, "tie_word_embeddings": tied}
 
 
 def _unknown(preset: Preset, kind: str) -> UserError:
     return UserError(
-        f"{preset.name}: KerasHub has no causal language model for {kind}",
-        expected=f"model_type {one_of(['gpt2', 'llama', 'qwen2', 'mistral', 'gemma'])} or the like",
+        f"{preset.name}: no causal language model can be made of a {kind} model",
+        expected=f"model_type {one_of(DECODER_KEYS)} in config.json",
         received=repr(kind),
         fix="take another model",
     )

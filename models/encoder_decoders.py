@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textmill.errors import UserError, one_of
+from textmill.errors import UserError
 from textmill.models.checkpoint import load_backbone
+from textmill.models.checkpoint_config import check_config, read_config
+from textmill.models.decoder_keys import BART, BUFFERS, not_computed
 from textmill.models.huggingface import Source
-from textmill.models.numerics import ACTIVATIONS, Numerics, set_numerics
+from textmill.models.numerics import Numerics, set_numerics
 from textmill.models.preset import Preset, Scratch
 
 if TYPE_CHECKING:
@@ -18,15 +19,8 @@ if TYPE_CHECKING:
 
 BART_EPSILON = 1e-5
 BIAS = "final_logits_bias"
-# What KerasHub's BART has once and for all -> the values that it may have in `config.json`.
-_FIXED: dict[str, tuple[Any, ...]] = {
-    "scale_embedding": (False, None),
-    "normalize_before": (False, None),
-    "add_final_layer_norm": (False, None),
-    "normalize_embedding": (True, None),
-    "static_position_embeddings": (False, None),
-    "tie_word_embeddings": (True, None),
-}
+# What is one with `shared.weight`; a file may have them all.
+_SHARED = ("lm_head.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 
 
 def load_encoder_decoder(
@@ -73,23 +67,20 @@ def check_encoder_decoder(preset: Preset) -> None:
     kind = str(config.get("model_type"))
     if kind != "bart":
         raise _unknown(preset, kind)
-    for key, known in _FIXED.items():
-        if config.get(key) not in known:
-            raise _strange(preset, key, str(known[0]), config.get(key))
+    config = read_config(preset)
+    check_config(preset, config, BART)
     for key in ("layers", "attention_heads", "ffn_dim"):
-        sides = [config.get(f"{side}_{key}") for side in ("encoder", "decoder")]
-        if sides[0] != sides[1]:
-            raise _strange(preset, f"decoder_{key}", f"{sides[0]}, as of the encoder", sides[1])
-    activation = config.get("activation_function", "gelu")
-    if activation not in ACTIVATIONS:
-        raise _strange(preset, "activation_function", one_of(ACTIVATIONS), activation)
+        ours, theirs = (config[f"{side}_{key}"] for side in ("encoder", "decoder"))
+        if ours != theirs:
+            both = f"encoder_{key} and decoder_{key}"
+            raise not_computed(preset, both, (ours, theirs), "equal ones")
 
 
 def longest(preset: Preset | Scratch) -> int | None:
     """Returns the tokens that a text may have; None: any number, where places are sines."""
     if isinstance(preset, Scratch):
         return None
-    config = preset.config()
+    config = preset.config() if preset.from_keras else read_config(preset)
     found = config.get("config", {}).get("max_sequence_length") or config.get(
         "max_position_embeddings"
     )
@@ -99,18 +90,9 @@ def longest(preset: Preset | Scratch) -> int | None:
 def _bart(preset: Preset, dropout: float, precision: str) -> keras.Model:
     from keras_hub.src.utils.transformers import convert_bart
 
-    config: Mapping[str, Any] = preset.config()
-    layers = config.get("num_hidden_layers") or config.get("encoder_layers")
-    known = {**config, "num_hidden_layers": layers, "dropout": dropout}
-    try:
-        arguments = convert_bart.convert_backbone_config(known)
-    except KeyError as missing:
-        raise UserError(
-            f"{preset.name}: config.json does not say {missing}",
-            expected="the whole config of a bart model",
-            received=f"one without {missing}",
-            fix="take the folder again from where it came",
-        ) from missing
+    config = read_config(preset)
+    known = {**config, "num_hidden_layers": config["encoder_layers"], "dropout": dropout}
+    arguments = convert_bart.convert_backbone_config(known)
     backbone: keras.Model = convert_bart.backbone_cls(**arguments, dtype=precision)
     source = Source(preset, ("model.",))
     if source.has(BIAS) and np.any(source.get_tensor(BIAS)):
@@ -121,18 +103,29 @@ def _bart(preset: Preset, dropout: float, precision: str) -> keras.Model:
             fix="take another model",
         )
     convert_bart.convert_weights(backbone, source, known)
-    activation = config.get("activation_function", "gelu")
-    set_numerics(backbone, Numerics(activation, BART_EPSILON))
+    _check_shared(preset, source)
+    source.check_read(*BUFFERS)
+    set_numerics(backbone, Numerics(config["activation_function"], BART_EPSILON))
     return backbone
 
 
-def _strange(preset: Preset, key: str, expected: str, received: object) -> UserError:
-    return UserError(
-        f"{preset.name}: {key} {received!r} is not there in KerasHub's BART",
-        expected=expected,
-        received=repr(received),
-        fix="take another model",
-    )
+def _check_shared(preset: Preset, source: Source) -> None:
+    """Raises where tables that are one in KerasHub's BART differ: transformers then has several."""
+    for name in _SHARED:
+        if source.has(name) or source.has(f"model.{name}"):
+            found, shared = source.get_tensor(name), source.get_tensor("shared.weight")
+            if not np.array_equal(found, shared):
+                raise UserError(
+                    f"{preset.name}: weight {name} is not shared.weight, as in KerasHub's BART",
+                    expected="one table for what is read and what is written",
+                    received=f"others, which differ by up to {_apart(found, shared)}",
+                    fix="take another model",
+                )
+
+
+def _apart(one: Any, other: Any) -> str:
+    same = one.shape == other.shape
+    return f"{np.abs(one - other).max():g}" if same else f"their shapes, {one.shape}"
 
 
 def _unknown(preset: Preset, kind: str) -> UserError:

@@ -46,6 +46,11 @@ _NAMES = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+_FEED = ("ffn_gate", "ffn_up", "ffn_down")
+_BIASED = {
+    "llama": ("attn_q", "attn_k", "attn_v", "attn_output", *_FEED),
+    "qwen2": ("attn_q", "attn_k", "attn_v"),
+}
 
 
 class GgufFile(Mapping[str, Array]):
@@ -128,6 +133,9 @@ class GgufFile(Mapping[str, Array]):
                 return fields[name].contents()
         return default
 
+    def _has_bias(self, part: str) -> bool:
+        return any(f".{part}." in name and name.endswith(".bias") for name in self._tensors)
+
     def _number(self, key: str, default: int | None = None) -> int:
         return int(one_value(self.value(key, default)))
 
@@ -168,6 +176,8 @@ class GgufFile(Mapping[str, Array]):
             "rope_theta": float(self.value("rope.freq_base", 10000.0)),
             "max_position_embeddings": self._number("context_length"),
             "tie_word_embeddings": "lm_head.weight" not in self._tensors,
+            "attention_bias": self._has_bias("self_attn") and self.kind == "llama",
+            "mlp_bias": self._has_bias("mlp"),
             "hidden_act": "silu",
         }
 
@@ -307,8 +317,7 @@ def _known_tensors(kind: str, layers: int) -> Iterator[str]:
     yield from (f"{part}.weight" for part in once)
     for layer in range(layers):
         yield from (f"blk.{layer}.{part}.weight" for part in _NAMES if part not in once)
-        if kind == "qwen2":
-            yield from (f"blk.{layer}.{part}.bias" for part in ("attn_q", "attn_k", "attn_v"))
+        yield from (f"blk.{layer}.{part}.bias" for part in _BIASED[kind])
 
 
 def _in_halves(rows: Array, heads: int) -> Array:

@@ -125,9 +125,11 @@ def _llama(backbone: Any) -> Decoder:
 
 QUICK = {
     "GPT2Backbone": _gpt2,
+    "UntiedGPT2Backbone": _gpt2,
     "OPTBackbone": _gpt2,
     "LlamaBackbone": _llama,
     "Llama3Backbone": _llama,
+    "BiasedLlamaBackbone": _llama,
     "MistralBackbone": _llama,
     "QwenBackbone": _llama,
 }

@@ -27,6 +27,16 @@ LLAMA: dict[str, Any] = {
     "bos_token_id": 0,
     "eos_token_id": 0,
 }
+GPT2: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "n_embd": 32,
+    "n_layer": 2,
+    "n_head": 4,
+    "n_positions": 64,
+    "initializer_range": 0.2,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+}
 SCALED = {
     "rope_type": "llama3",
     "rope_theta": 500.0,
@@ -36,20 +46,13 @@ SCALED = {
     "original_max_position_embeddings": 32,
 }
 SPECS: dict[str, tuple[str, dict[str, Any]]] = {
-    "gpt2": (
-        "gpt2",
-        {
-            "vocab_size": VOCABULARY,
-            "n_embd": 32,
-            "n_layer": 2,
-            "n_head": 4,
-            "n_positions": 64,
-            "initializer_range": 0.2,
-            "bos_token_id": 0,
-            "eos_token_id": 0,
-        },
-    ),
+    "gpt2": ("gpt2", GPT2),
+    "gpt2-untied": ("gpt2", {**GPT2, "n_inner": 48, "tie_word_embeddings": False}),
     "llama": ("llama", {**LLAMA, "tie_word_embeddings": False}),
+    "llama-biased": (
+        "llama",
+        {**LLAMA, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True},
+    ),
     "llama-tied": ("llama", {**LLAMA, "tie_word_embeddings": True, "rms_norm_eps": 1e-5}),
     "llama-scaled": ("llama", {**LLAMA, "tie_word_embeddings": True, "rope_parameters": SCALED}),
     "qwen2": ("qwen2", {**LLAMA, "tie_word_embeddings": True}),
@@ -60,6 +63,17 @@ SPECS: dict[str, tuple[str, dict[str, Any]]] = {
             **LLAMA,
             "head_dim": 8,
             "hidden_activation": "gelu_pytorch_tanh",
+            "pad_token_id": 0,
+            "rms_norm_eps": 1e-6,
+        },
+    ),
+    "gemma2": (
+        "gemma2",
+        {
+            **LLAMA,
+            "head_dim": 8,
+            "query_pre_attn_scalar": 8,
+            "sliding_window": 8,
             "pad_token_id": 0,
             "rms_norm_eps": 1e-6,
         },

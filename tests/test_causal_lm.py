@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from textmill.models import causal_lm
 from textmill.models.decoders import load_decoder
 from textmill.models.preset import Preset, Scratch
 
-PACKED = [kind for kind in SPECS if kind != "gemma"]
+ALONE = ["gemma", "gemma2"]  # a document in each row
+PACKED = [kind for kind in SPECS if kind not in ALONE]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,7 @@ def test_losses(kind: str, smoothing: float, most: int | None, theirs: Path) -> 
     np.testing.assert_allclose(found[given["target"] >= 0], wanted, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "llama", "qwen2"])
+@pytest.mark.parametrize("kind", ["gpt2", "gpt2-untied", "llama", "llama-biased", "qwen2"])
 def test_gradients_are_those_of_keras_hub(kind: str, theirs: Path) -> None:
     """Of KerasHub's own layers on each document alone, and of parts as of the whole."""
     import keras
@@ -118,10 +120,11 @@ def test_gradients_are_those_of_keras_hub(kind: str, theirs: Path) -> None:
             )
 
 
-def test_other_decoders_take_a_document_a_row(theirs: Path) -> None:
-    model = causal_lm.build(loaded(theirs / "gemma"))
+@pytest.mark.parametrize("kind", ALONE)
+def test_other_decoders_take_a_document_a_row(kind: str, theirs: Path) -> None:
+    model = causal_lm.build(loaded(theirs / kind))
     assert not model.packs
-    wanted = expected_losses(theirs / "gemma")
+    wanted = expected_losses(theirs / kind)
     for ids, losses in zip(documents(), wanted, strict=True):
         row = np.zeros((1, 30), np.int32)
         row[0, : len(ids)] = ids
@@ -159,10 +162,100 @@ def test_a_new_model_guesses_at_random() -> None:
     assert found.mean() == pytest.approx(np.log(500), abs=0.2)
 
 
+def copy(
+    folder: Path, to: Path, *, weights: dict[str, Any] | None = None, **changed: Any
+) -> Preset:
+    """Copies a model, with other values in its config, and weights more."""
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(folder, to)
+    config = json.loads((to / "config.json").read_text())
+    (to / "config.json").write_text(json.dumps({**config, **changed}))
+    held = load_file(to / "model.safetensors")
+    save_file({**held, **(weights or {})}, to / "model.safetensors", {"format": "pt"})
+    return Preset(str(to))
+
+
+@pytest.mark.parametrize("kind", ["gpt2-untied", "llama", "mistral"])
+def test_a_last_layer_that_is_there_is_used(kind: str, theirs: Path, tmp_path: Path) -> None:
+    """Whatever the config says: transformers ties what is equal, and what is missing.
+
+    Source: `PreTrainedModel.tie_weights` of transformers 5.24.
+    """
+    preset = copy(theirs / kind, tmp_path / "model", tie_word_embeddings=True)
+    model = causal_lm.build(loaded(Path(preset.name)))
+    given = packed()
+    found = causal_lm.build(model.backbone)(given).numpy()[given["target"] >= 0]
+    wanted = np.concatenate(expected_losses(theirs / kind))
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "match"),
+    [
+        ("gemma", "lm_head.weight", "a last layer of its own"),
+        ("llama", "lm_head.bias", "weight lm_head.bias has no place"),
+        ("llama", "model.layers.0.self_attn.q_norm.weight", "self_attn.q_norm.weight has no place"),
+        ("llama", "model.layers.2.mlp.up_proj.weight", "layers.2.mlp.up_proj.weight has no place"),
+        ("llama-tied", "model.layers.1.self_attn.q_proj.bias", "q_proj.bias has no place"),
+        ("qwen2", "model.layers.1.self_attn.o_proj.bias", "o_proj.bias has no place"),
+        ("gpt2", "transformer.h.0.crossattention.c_attn.weight", "c_attn.weight has no place"),
+        ("mistral", "model.layers.0.lora_A.weight", "lora_A.weight has no place"),
+    ],
+)
+def test_a_weight_without_a_place_is_refused(
+    kind: str, name: str, match: str, theirs: Path, tmp_path: Path
+) -> None:
+    more = {name: np.ones((120, 32), np.float32)}
+    preset = copy(theirs / kind, tmp_path / "model", weights=more)
+    with pytest.raises(UserError, match=match):
+        loaded(Path(preset.name))
+
+
+def test_buffers_of_older_versions_have_no_effect(theirs: Path, tmp_path: Path) -> None:
+    for kind, name in (
+        ("gpt2", "transformer.h.1.attn.bias"),
+        ("gpt2-untied", "transformer.h.0.attn.masked_bias"),
+        ("llama", "model.layers.0.self_attn.rotary_emb.inv_freq"),
+    ):
+        more = {name: np.ones(4, np.float32)}
+        loaded(Path(copy(theirs / kind, tmp_path / kind, weights=more).name))
+
+
+@pytest.mark.parametrize(
+    ("kind", "match"),
+    [("mistral", "a last layer that is the embeddings"), ("llama", "lm_head")],
+)
+def test_a_last_layer_that_is_missing(kind: str, match: str, theirs: Path, tmp_path: Path) -> None:
+    """Mistral's can't be the embeddings in KerasHub; Llama's, where the config says so alone."""
+    from safetensors.numpy import load_file, save_file
+
+    tie = kind == "mistral"
+    preset = copy(theirs / kind, tmp_path / "model", tie_word_embeddings=tie)
+    file = tmp_path / "model" / "model.safetensors"
+    held = {name: value for name, value in load_file(file).items() if name != "lm_head.weight"}
+    save_file(held, file, {"format": "pt"})
+    with pytest.raises(UserError, match=match):
+        loaded(Path(preset.name))
+
+
+@pytest.mark.parametrize("kind", ["gpt2-untied", "llama-biased"])
+def test_a_keras_folder_of_it_is_the_same(kind: str, theirs: Path, tmp_path: Path) -> None:
+    before = loaded(theirs / kind)
+    causal_lm.task_class(before)(backbone=before).save_to_preset(str(tmp_path / "keras"))
+    for after in (loaded(tmp_path / "keras"), causal_lm.load(tmp_path / "keras").backbone):
+        assert type(after) is type(before)
+        for ours, its in zip(after.weights, before.weights, strict=True):
+            np.testing.assert_array_equal(ours.numpy(), its.numpy())
+
+
 def write(folder: Path, config: dict[str, Any]) -> Preset:
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
     return Preset(str(folder))
+
+
+YARN = {"type": "yarn", "factor": 4.0}
 
 
 @pytest.mark.parametrize(
@@ -170,11 +263,12 @@ def write(folder: Path, config: dict[str, Any]) -> Preset:
     [
         ({**LLAMA, "model_type": "llama", "hidden_act": "gelu"}, "hidden_act 'gelu'"),
         ({**LLAMA, "model_type": "llama", "head_dim": 64}, "head_dim 64"),
-        ({**LLAMA, "model_type": "llama", "rope_scaling": {"type": "yarn"}}, "rope_type 'yarn'"),
+        ({**LLAMA, "model_type": "llama", "rope_scaling": YARN}, "rope_scaling, 'yarn'"),
         ({**LLAMA, "model_type": "mistral", "sliding_window": 8}, "sliding_window 8"),
-        ({"model_type": "gpt2", "n_embd": 32, "n_inner": 7}, "n_inner 7"),
-        ({"model_type": "bloom-ish"}, "no causal language model for bloom-ish"),
-        ({"model_type": "llama"}, "does not suit a llama model"),
+        ({"model_type": "gpt2", "scale_attn_weights": False}, "scale_attn_weights False"),
+        ({"model_type": "qwen3"}, "no causal language model can be made of a qwen3 model"),
+        ({"model_type": "bloom-ish"}, "no causal language model can be made of a bloom-ish"),
+        ({"model_type": "llama", "hidden_size": "wide"}, "does not suit a llama model"),
     ],
 )
 def test_what_keras_hub_does_not_have(config: dict[str, Any], match: str, tmp_path: Path) -> None:

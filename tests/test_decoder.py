@@ -67,7 +67,21 @@ def gemma(**more: Any) -> Any:
     )  # fmt: skip
 
 
+def untied_gpt2() -> Any:
+    from textmill.models.more_weights import UntiedGPT2Backbone
+
+    return UntiedGPT2Backbone(VOCABULARY, 2, 4, 32, 64, max_sequence_length=64)
+
+
+def biased_llama() -> Any:
+    from textmill.models.more_weights import BiasedLlamaBackbone
+
+    return BiasedLlamaBackbone(VOCABULARY, 2, 4, 32, 64, 2, attention_bias=True, mlp_bias=True)
+
+
 KINDS = {
+    "gpt2 untied": untied_gpt2,
+    "llama with biases": biased_llama,
     "opt": opt,
     "gemma": gemma,
     "gpt2": gpt2,

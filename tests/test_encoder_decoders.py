@@ -119,9 +119,9 @@ def test_a_keras_folder_of_it_is_the_same(theirs: Path, tmp_path: Path) -> None:
     [
         ({"model_type": "t5"}, "t5 is no encoder-decoder .* T5 comes with a SentencePiece"),
         ({"model_type": "mbart"}, "mbart is no encoder-decoder"),
-        ({"scale_embedding": True}, "scale_embedding True is not there"),
-        ({"decoder_layers": 3}, "decoder_layers 3 is not there"),
-        ({"activation_function": "silu"}, "activation_function 'silu' is not there"),
+        ({"scale_embedding": True}, "scale_embedding True is not computed"),
+        ({"decoder_layers": 3}, "encoder_layers and decoder_layers"),
+        ({"activation_function": "silu"}, "activation_function 'silu' is not computed"),
         ("bias", "its logits have a bias"),
     ],
 )

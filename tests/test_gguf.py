@@ -98,12 +98,12 @@ def write(
         layer = part.split(".")[2] if part.startswith("model.layers") else ""
         known = part.split(".", 3)[3] if layer else part
         for projection in ("q_proj", "k_proj"):
-            if kind == "llama" and name.endswith(f"{projection}.weight"):
+            if kind == "llama" and part.endswith(projection):
                 key = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}[projection]
                 heads = config[key]
                 # As `permute` of convert_hf_to_gguf.py in llama.cpp.
                 value = value.reshape(heads, 2, value.shape[0] // heads // 2, *value.shape[1:])
-                value = value.swapaxes(1, 2).reshape(-1, value.shape[-1])
+                value = value.swapaxes(1, 2).reshape(-1, *value.shape[3:])
         writer.add_tensor((f"blk.{layer}." if layer else "") + BACK[known] + end, value)
     for name, value in more.items():
         writer.add_tensor(name, value)
@@ -118,7 +118,8 @@ def write(
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("llama", "llama"), ("llama-tied", "llama"), ("qwen2", "qwen2")]
+    ("name", "kind"),
+    [("llama", "llama"), ("llama-tied", "llama"), ("llama-biased", "llama"), ("qwen2", "qwen2")],
 )
 def test_logits_are_those_of_the_checkpoint(
     name: str, kind: str, theirs: Path, tmp_path: Path
@@ -201,8 +202,8 @@ def split_in_two(writer: Any) -> None:
         ("llama.embedding_length", "it does not say llama.embedding_length"),
         ("llama.attention.layer_norm_rms_epsilon", "does not say llama.attention.layer_norm_rms"),
         ("tokenizer.ggml.tokens", "tokens and their kinds are not as many"),
-        ("blk.0.attn_q.bias", "tensor blk.0.attn_q.bias is not computed"),
-        ("blk.1.ffn_down.bias", "tensor blk.1.ffn_down.bias is not computed"),
+        ("blk.0.attn_q.bias", "no weight model.layers.0.self_attn.k_proj.bias"),
+        ("blk.1.attn_norm.bias", "tensor blk.1.attn_norm.bias is not computed"),
         ("blk.0.attn_q_norm.weight", "tensor blk.0.attn_q_norm.weight is not computed"),
         ("blk.0.attn_q.weight.lora_a", "tensor blk.0.attn_q.weight.lora_a is not computed"),
         ("output.bias", "tensor output.bias is not computed"),
