@@ -6,8 +6,13 @@
 
 from __future__ import annotations
 
-from textmill.models.checkpoint_config import Keys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from textmill.errors import UserError
+from textmill.models.checkpoint_config import Keys, check_config, longest_row
 from textmill.models.numerics import ACTIVATIONS
+from textmill.models.preset import Preset
 
 _SIZES = (
     "hidden_size",
@@ -53,7 +58,9 @@ ELECTRA = Keys(
         **BERT.without_effect,
         "for multiple choice": (
             "summary_activation",
+            "summary_first_dropout",
             "summary_last_dropout",
+            "summary_proj_to_labels",
             "summary_type",
             "summary_use_proj",
         ),
@@ -111,3 +118,47 @@ ENCODER_KEYS = {
     "roberta": ROBERTA,
     "xlm-roberta": ROBERTA,
 }
+
+
+def check_encoder(preset: Preset, config: Mapping[str, Any]) -> None:
+    """Raises where an encoder's config says what is not computed here.
+
+    Args:
+        preset: Whose it is.
+        config: As `read_config` returns it, of a kind of `ENCODER_KEYS`.
+
+    Raises:
+        UserError: A key has a value that is not computed, or the tables do not know it.
+    """
+    kind = config["model_type"]
+    check_config(preset, config, ENCODER_KEYS[kind])
+    for key, suits, wanted in _sizes(kind, config):
+        if not suits:
+            raise UserError(
+                f"{preset.name}: {key} {config.get(key)!r} is not computed here",
+                expected=f"{key} {wanted} in config.json of a {kind} model",
+                received=repr(config.get(key)),
+                fix="take another model",
+            )
+
+
+def _sizes(kind: str, config: Mapping[str, Any]) -> Iterator[tuple[str, bool, str]]:
+    """Yields keys of numbers, whether KerasHub's layers have this one, and which they have."""
+    if kind in ("roberta", "xlm-roberta"):
+        yield "pad_token_id", config["pad_token_id"] is not None, "the id of a token"
+    longest = longest_row(config)
+    yield "max_position_embeddings", longest > 0, "more than come before the first token's"
+    if kind == "albert":
+        groups = config["num_hidden_groups"]
+        fits = groups > 0 and config["num_hidden_layers"] % groups == 0
+        yield "num_hidden_groups", fits, "by which num_hidden_layers can be divided"
+    if kind == "deberta-v2":
+        width = config["hidden_size"]
+        size = width // max(1, config["num_attention_heads"])
+        for key, only in (
+            ("attention_head_size", size),
+            ("embedding_size", width),
+            ("pooler_hidden_size", width),
+        ):
+            yield key, config.get(key, only) == only, str(only)
+        yield "position_buckets", config.get("position_buckets", -1) > 1, "of 2 or more"

@@ -11,13 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from textmill.errors import UserError, one_of
-from textmill.models.checkpoint_config import (
-    check_config,
-    first_position,
-    longest_row,
-    read_config,
-)
-from textmill.models.encoder_keys import ENCODER_KEYS
+from textmill.models.checkpoint_config import first_position, longest_row, read_config
+from textmill.models.encoder_keys import ENCODER_KEYS, check_encoder
 from textmill.models.numerics import Numerics, set_numerics
 from textmill.models.preset import Preset
 from textmill.models.weight_files import open_weights
@@ -65,14 +60,18 @@ def load_encoder(preset: Preset, *, dropout: float, precision: str = "float32") 
             fix="take another model",
         )
     config = read_config(preset)
-    check_config(preset, config, ENCODER_KEYS[kind])
-    if kind == "deberta-v2":
-        _check_deberta(preset, config)
-    else:
-        _check_positions(preset, config)
+    check_encoder(preset, config)
     converter = converter_of(kind)
     given = converter.arguments(config) | {"dropout": dropout, "dtype": precision}
-    backbone: keras.Model = converter.backbone(**given)
+    try:
+        backbone: keras.Model = converter.backbone(**given)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{preset.name}: KerasHub has no {kind} model of these sizes",
+            expected=f"the sizes of a {kind} model in config.json",
+            received=str(error).partition("\n")[0][:200],
+            fix="mend config.json, or take another model",
+        ) from error
     source = Source(preset)
     converter.convert(backbone, source, config)
     source.check_read(*UNREAD.get(kind, ()), *BUFFERS, *HEADS, part="backbone")
@@ -281,38 +280,6 @@ def _deberta(config: Mapping[str, Any]) -> dict[str, Any]:
         "max_sequence_length": _reach(config),  # it is read for distances alone
         "bucket_size": config["position_buckets"],
     }
-
-
-def _check_positions(preset: Preset, config: Mapping[str, Any]) -> None:
-    """Raises where no token has a position, or where it hangs on padding that there is not."""
-    padding = config["pad_token_id"]
-    if longest_row(config) < 1 or (padding is None and "roberta" in config["model_type"]):
-        raise UserError(
-            f"{preset.name}: there are no positions for tokens",
-            expected="more max_position_embeddings than come before the first token's; in RoBERTa "
-            "these are pad_token_id + 1",
-            received=f"{config['max_position_embeddings']}, and pad_token_id {padding}",
-            fix="mend config.json, or take another model",
-        )
-
-
-def _check_deberta(preset: Preset, config: Mapping[str, Any]) -> None:
-    """Raises where sizes are not those that KerasHub's DeBERTa has, which are one another's."""
-    width, heads = config["hidden_size"], config["num_attention_heads"]
-    sizes = {"attention_head_size": width // heads, "embedding_size": width}
-    wanted: dict[str, tuple[bool, object]] = {
-        key: (config.get(key, size) == size, size)
-        for key, size in (sizes | {"pooler_hidden_size": width}).items()
-    }
-    wanted["position_buckets"] = (config.get("position_buckets", -1) >= 2, "of 2 or more")
-    for key, (suits, expected) in wanted.items():
-        if not suits:
-            raise UserError(
-                f"{preset.name}: {key} {config.get(key)!r} is not computed here",
-                expected=f"{key} {expected} in config.json of a deberta-v2 model",
-                received=repr(config.get(key)),
-                fix="take another model",
-            )
 
 
 def _reach(config: Mapping[str, Any]) -> int:

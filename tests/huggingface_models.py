@@ -104,7 +104,7 @@ def logits(model: Any, kind: str) -> Any:
 
     ids, mask = (torch.tensor(x, dtype=torch.int64) for x in rows(kind))
     with torch.no_grad():
-        return model(input_ids=ids, attention_mask=mask).logits.numpy()
+        return model(input_ids=ids, attention_mask=mask)[0].numpy()
 
 
 def loader(head: str) -> Any:
@@ -174,7 +174,7 @@ def shaken(kind: str, head: str, sizes: dict[str, Any]) -> Any:
 
     torch.manual_seed(0)
     _, problem, names = HEADS[head]
-    config = AutoConfig.for_model(kind, **sizes, id2label=names, problem_type=problem)
+    config = AutoConfig.for_model(kind, **{"id2label": names, "problem_type": problem, **sizes})
     model = loader(head).from_config(config).eval()
     with torch.no_grad():
         # As transformers makes them, biases are 0 and norms 1: what is mixed up would not show.
