@@ -50,14 +50,16 @@ def as_text(column: pa.Array, name: str) -> tuple[pa.Array, pa.Array]:
     if types.is_dictionary(column.type):
         return as_text(column.dictionary_decode(), name)
     good = pa.nulls(len(column), pa.string())
-    if is_string(column.type) or types.is_binary(column.type) or types.is_large_binary(column.type):
+    bytes_of = (types.is_binary, types.is_large_binary, types.is_binary_view)
+    if is_string(column.type) or any(belongs(column.type) for belongs in bytes_of):
         return _decoded(column.cast(pa.binary()))
     if types.is_floating(column.type) or types.is_decimal(column.type):
         texts = _number_texts(column)
         return pa.array(texts, pa.string()), good
     if is_nested(column.type):
         return _single(values_of(column), name)
-    if not (types.is_null(column.type) or types.is_primitive(column.type)):
+    plain = types.is_null(column.type) or types.is_primitive(column.type)
+    if not plain or types.is_interval(column.type):
         raise UserError(
             f"column {name!r} holds no text",
             expected="strings, numbers or truth values",
@@ -95,7 +97,15 @@ def values_of(column: pa.Array) -> list[Any]:
 
     if isinstance(column.type, pa.JsonType):
         return [None if text is None else json.loads(text) for text in column.storage.to_pylist()]
-    found: list[Any] = column.to_pylist(maps_as_pydicts="lossy")
+    try:
+        found: list[Any] = column.to_pylist(maps_as_pydicts="lossy")
+    except ValueError as error:  # two fields have one name
+        raise UserError(
+            "a column of objects can't be read",
+            expected="fields with names of their own",
+            received=f"Arrow type {column.type}",
+            fix="rename one of the fields",
+        ) from error
     return found
 
 

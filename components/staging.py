@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from textmill.artifact import LabelKind
-from textmill.components.columns import as_text, is_string, names_inside, pick, text_of, values_of
+from textmill.components.carried import carried, is_carried
+from textmill.components.columns import as_text, names_inside, pick
 from textmill.components.label_column import read_labels
 from textmill.components.name_lists import listed_share, out_of_list
 from textmill.components.sources.source import Batch, Rejected, Source
@@ -72,6 +74,7 @@ class Stage:
     _unheeded: UnheededSplits = field(default_factory=UnheededSplits)
     _reached: set[str] = field(default_factory=set)
     _values: dict[str, Counter[str]] = field(default_factory=dict)
+    _dropped: dict[str, str] = field(default_factory=dict)
 
     def columns(self) -> list[str]:
         """Returns the names of the staged columns."""
@@ -110,6 +113,10 @@ class Stage:
         if self.read == before:
             raise self._no_rows(str(source))
         self._unheeded.tell()
+        if self._dropped:
+            kinds = ", ".join(f"{name!r} ({kind})" for name, kind in self._dropped.items())
+            warn(f"{source}: left out columns of types that tables here do not carry: {kinds}")
+            self._dropped.clear()
 
     def _table(self, batch: Batch, split: str | None, source: str) -> pa.Table:
         """Returns the rows of a batch, the rejected ones in their places, as staged columns."""
@@ -147,7 +154,13 @@ class Stage:
         elif self.split_column is not None:
             table["split"], missing = places_of(picked[self.split_column], table["reason"])
             table["reason"] = pc.if_else(missing, "missing split", table["reason"])
-        table |= {EXTRA + name: self._kept(name, column, source) for name, column in rows.items()}
+        for name, column in rows.items():
+            kept = carried(column, name)
+            if kept is None:
+                self._dropped[name] = shorten(str(column.type), 60)
+            else:
+                self._note_type(name, kept.type, source)
+                table[EXTRA + name] = kept
         good = pa.table(table).filter(self._matching(picked, len(text)))
         self._count(good)
         if split is None and self.split_column is None and COLUMN in rows.keys() - self.where:
@@ -235,30 +248,27 @@ class Stage:
         self.left_out += rows - pc.sum(mask, min_count=0).as_py()
         return mask
 
-    def _kept(self, name: str, column: pa.Array, source: str) -> pa.Array:
-        """Returns a column that is only kept, in a form that Daft leaves alone."""
+    def _note_type(self, name: str, kind: pa.DataType, source: str) -> None:
+        """Remembers the type of a column that is only kept."""
         import pyarrow as pa
-        import pyarrow.types as types
 
-        if types.is_dictionary(column.type):
-            column = column.dictionary_decode()
-        if isinstance(column.type, pa.JsonType):
-            column = pa.array([text_of(value) for value in values_of(column)], pa.string())
-        if is_string(column.type):
-            column = as_text(column, name)[0]
-        fields = [pa.schema([(name, self.types.get(name, pa.null()))])]
-        fields += [pa.schema([(name, column.type)])]
+        before = self.types.get(name, pa.null())
         try:
-            both = pa.unify_schemas(fields, promote_options="permissive")
+            both = pa.unify_schemas(
+                [pa.schema([(name, before)]), pa.schema([(name, kind)])],
+                promote_options="permissive",
+            )
+            found = both.field(name).type
         except pa.ArrowTypeError:
+            found = None
+        if found is None or not is_carried(found):
             raise UserError(
                 f"{source}: column {name!r} has two types",
-                expected=f"{self.types[name]}, as in the files before",
-                received=str(column.type),
+                expected=f"{before}, as in the files before",
+                received=str(kind),
                 fix="write the column with one type, or leave it out of the files",
-            ) from None
-        self.types[name] = both.field(name).type
-        return column
+            )
+        self.types[name] = found
 
     def _no_rows(self, source: str) -> UserError:
         for name, wanted in self.where.items():
