@@ -22,6 +22,7 @@ from textmill.components.spelling import Merging, merged
 from textmill.components.split_column import CLAIMS
 from textmill.components.staging import Stage
 from textmill.errors import UserError, nearest, one_of
+from textmill.progress import warn
 
 SPLIT: Mapping[str, float] = MappingProxyType({"train": 0.8, "validation": 0.1, "test": 0.1})
 EVERYWHERE: Mapping[str, str] = MappingProxyType({})
@@ -70,7 +71,7 @@ def ingest(
             validation, in their proportion in `split`.
         split: Share of each split. A hash of the cleaned text decides, so that new rows move none.
         split_column: Name of a column that says train, validation (or valid, val, dev) or test, and
-            decides instead of the hash.
+            decides instead of the hash; what it never says of the last two is drawn from train.
         where: Column -> value: other rows are left out, and not counted as rejected.
         cleaning: What is done to the texts.
         conflicts: What a text with different labels gets: the "majority" label, while rows of the
@@ -129,13 +130,15 @@ def ingest(
         if test_source is not None:
             stage.add(test_source, "test")
         names = merged(stage.names, merge_labels)
+        of_train = _drawn_from_train(stage, shares)
         rows = settle(
             stage,
-            shares,
+            of_train or shares,
             cleaning,
             conflicts=conflicts,
             names=names,
             by_text=split_by == "text",
+            open_train=bool(of_train),
         )
         schema = schema_of(stage)
         counts, rejected = write(out.path, rows, schema, stage)
@@ -215,6 +218,21 @@ def _first(quarantine: Path, reason: str = "") -> str:
         label = f", the label {row['label'][:60]!r}" if row.get("label") else ""
         return f"{row['file']} line {row['line']}: {row['reason']}{label}"
     return ""
+
+
+def _drawn_from_train(stage: Stage, shares: Mapping[str, float]) -> dict[str, float]:
+    """Returns the shares in which train's rows are parted, {} where the split column says all."""
+    never = [name for name in shares if name not in stage.said]
+    if stage.split_column is None or not never or "train" in never:
+        return {}
+    total = sum(shares[name] for name in ("train", *never))
+    drawn: dict[str, float] = {name: shares[name] / total for name in ("train", *never)}
+    for name in never:
+        warn(
+            f"{stage.split_column!r} never says {name}: {drawn[name]:.0%} of the texts that are in "
+            "train by it are taken"
+        )
+    return drawn
 
 
 def _shares(split: Mapping[str, float], *, has_test: bool) -> dict[str, float]:

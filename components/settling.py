@@ -34,6 +34,7 @@ def settle(
     conflicts: Conflicts,
     names: Mapping[str, str] = NO_NAMES,
     by_text: bool = False,
+    open_train: bool = False,
 ) -> daft.DataFrame:
     """Returns the staged rows with clean texts and their fates, sorted by fate and order.
 
@@ -46,6 +47,7 @@ def settle(
     Args:
         stage: The staged rows.
         shares: Split -> its share of the rows whose split is open.
+        open_train: Whether the split of rows that are said to be in train is open, too.
         cleaning: What is done to the texts.
         conflicts: What is done where there are two labels.
         names: Name of a label -> the name that it gets.
@@ -80,7 +82,7 @@ def settle(
 
     types = {EXTRA + name: DataType.from_arrow_type(kind) for name, kind in stage.types.items()}
     # Daft takes the names for patterns.
-    files = [re.sub(r"([*?\[\]{}])", r"[\1]", str(file)) for file in stage.files]
+    files = [re.sub(r"([*?\[\]{}\\])", r"[\1]", str(file)) for file in stage.files]
     rows = daft.read_parquet(files, schema=types)
     rows = rows.with_columns({"clean": cleaned(col("text")), "clean pair": cleaned(col("pair"))})
     empty = col("clean") == lit("")
@@ -94,7 +96,10 @@ def settle(
     pair = f.when(good, col("clean pair")).otherwise(col("pair"))
     rows = rows.with_columns({"good": good, "text": text, "pair": pair})
     rows = rows.exclude("clean", "clean pair")
-    rows = rows.with_column("split", f.coalesce(col("split"), drawn(col("text"), col("pair"))))
+    said = col("split")
+    if open_train:
+        said = f.when(said != lit(CLAIMS.index("train")), said).otherwise(lit(None))
+    rows = rows.with_column("split", f.coalesce(said, drawn(col("text"), col("pair"))))
 
     if names:
         rows = rows.with_column(

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 CLAIMS = ("test", "validation", "train")
 COLUMN = "split"  # its name, in the data sets that have one
 
-_SPLITS = {name: place for place, name in enumerate(CLAIMS)}
-_SPLITS |= dict.fromkeys(("valid", "val", "dev"), CLAIMS.index("validation"))
+PLACES = {name: place for place, name in enumerate(CLAIMS)}
+PLACES |= dict.fromkeys(("valid", "val", "dev"), CLAIMS.index("validation"))
 
 
 def places_of(column: pa.Array, reason: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -27,14 +27,14 @@ def places_of(column: pa.Array, reason: pa.Array) -> tuple[pa.Array, pa.Array]:
     import pyarrow.compute as pc
 
     names = pc.utf8_lower(pc.utf8_trim_whitespace(as_text(column, "split_column")[0]))
-    places = pc.index_in(names, pa.array(_SPLITS, pa.string()))
-    places = pc.take(pa.array(_SPLITS.values(), pa.int8()), places)
+    places = pc.index_in(names, pa.array(PLACES, pa.string()))
+    places = pc.take(pa.array(PLACES.values(), pa.int8()), places)
     missing = pc.and_(reason.is_null(), pc.fill_null(pc.equal(names, ""), True))
     unknown = pc.and_(pc.and_(reason.is_null(), places.is_null()), pc.invert(missing))
     if pc.any(unknown).as_py():
         raise UserError(
             "split_column holds names of no split",
-            expected=one_of(_SPLITS),
+            expected=one_of(PLACES),
             received=", ".join(map(repr, names.filter(unknown).unique().to_pylist()[:10])),
             fix="rename them, or take another column",
         )
@@ -53,11 +53,11 @@ class UnheededSplits:
 
     def add(self, column: pa.Array) -> None:
         """Counts the values of a column."""
-        if is_string(column.type) and len(self.rows) <= len(_SPLITS):
+        if is_string(column.type) and len(self.rows) <= len(PLACES):
             self.rows.update(filter(None, as_text(column, COLUMN)[0].to_pylist()))
 
     def tell(self) -> None:
         """Warns if they are splits."""
-        if len(self.rows) > 1 and all(name.strip().lower() in _SPLITS for name in self.rows):
+        if len(self.rows) > 1 and all(name.strip().lower() in PLACES for name in self.rows):
             told = ", ".join(f"{name} ({rows})" for name, rows in self.rows.items())
             warn(f"the column 'split' is not heeded: {told}; data.split_column = 'split' does that")

@@ -53,6 +53,7 @@ class Stage:
         types: Kept column -> Arrow type.
         read: Rows so far, the rejected ones counted.
         left_out: Rows that `where` left out.
+        said: The splits that the split column names.
         names: Name of a label -> rows, of good rows; none where they are too many to be labels.
     """
 
@@ -68,6 +69,7 @@ class Stage:
     types: dict[str, pa.DataType] = field(default_factory=dict)
     read: int = 0
     left_out: int = 0
+    said: set[str] = field(default_factory=set)
     names: Counter[str] = field(default_factory=Counter)
     _many: bool = False
     _listed: dict[str, bool] = field(default_factory=dict)
@@ -153,6 +155,9 @@ class Stage:
             table["split"] = pa.repeat(pa.scalar(CLAIMS.index(split), pa.int8()), len(text))
         elif self.split_column is not None:
             table["split"], missing = places_of(picked[self.split_column], table["reason"])
+            self.said |= {
+                CLAIMS[place] for place in pc.unique(table["split"].drop_null()).to_pylist()
+            }
             table["reason"] = pc.if_else(missing, "missing split", table["reason"])
         for name, column in rows.items():
             kept = carried(column, name)

@@ -102,7 +102,8 @@ class Data(Files):
         multi_label: Whether a row may have any number of labels.
         label_separator: Between them.
         split: Split -> share of the rows.
-        split_column: Column that says train, validation or test, instead of shares.
+        split_column: Column that says train, validation or test, instead of shares; what it never
+            says of the last two is drawn from train.
         test_source: A separate source for the test split.
         conflicts: What a text gets that comes with different labels: the "majority" label, the
             "mean" of numbers, the "union" of any number of labels or of spans; or "reject" it.

@@ -55,7 +55,8 @@ class Pairs(Files):
         text: Column with what is read.
         target: Column with what is to be written.
         split: Split -> share of the pairs; those with equal texts stay together.
-        split_column: Column that says train, validation or test, instead of shares.
+        split_column: Column that says train, validation or test, instead of shares; what it never
+            says of the last two is drawn from train.
         test_source: A separate source for the test split.
         test_target_source: What belongs to it, where the source has a `target_source`.
         clean: See `PairClean`.

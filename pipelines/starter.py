@@ -2,67 +2,51 @@
 
 from __future__ import annotations
 
-import json
+import csv
+import shlex
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from textmill.components.sources.by_name import open_source
-from textmill.components.sources.source import Source
+from textmill.components.sources.csv import Delimited
+from textmill.components.sources.dialect import guess_delimiter, separator
+from textmill.components.sources.source import encodable
+from textmill.components.sources.text_file import open_text
 from textmill.errors import UserError, one_of
+from textmill.pipelines.guess import Guess, guess
+from textmill.pipelines.kinds import Table, look_at
+from textmill.toml import one_line, toml_value
 
-ENDINGS = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet")
-ROWS_OF_A_BATCH = 1000  # that the guess is made from, evenly spread
+ENDINGS = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".conll", ".bio")
+LINES = 200  # of a file that show its delimiter
 COMMENTS = 37  # the column in which they begin
-LABELS = ("label", "labels", "class", "category", "sentiment", "target", "topic", "intent", "y")
-TEXTS = ("text", "review", "sentence", "content", "body", "message", "comment", "document")
-
-CONFIG = """\
-# Written by `textmill new` from {rows} rows of {source}.
-# Run it:  textmill run {config}
-
-pipeline  = "text_classification"
-workspace = {workspace}              # artifacts, cache and lineage; safe to delete
-
-[data]
-source = {quoted_source}
-text   = {text}                    # {text_why}
-label  = {label}                   # {label_why}
-split  = {{train = 0.8, validation = 0.1, test = 0.1}}
-# test_source = "test.csv"           # a separate file for the test split
-# split_column = "split"             # or a column that says train, validation or test
-# conflicts = "majority"             # a text with different labels: or "mean", "union", "reject"
-
-# [data.clean]                       # what happens to a text first; these are the defaults
-# html = true
-# lowercase = false
-
-[model]
-{model}
-max_length = {max_length}            # tokens read of a text; the longest here has about {longest}
-
-[train]
-epochs = {epochs}
-batch_size = 32
-learning_rate = {learning_rate}
-seed = 0
-
-# [gate]                             # a model that is worse is not pushed
-# accuracy = ">= 0.8"                # always saying {commonest} would reach {baseline:.2f}
-
-[push]
-to = {push}              # TensorFlow Serving watches this folder
-"""
-
-SCRATCH = """\
-scratch = "mini"  # a new model and tokenizer, made from this data
-# Or real weights, a KerasHub preset, hf://… or a Hugging Face folder, with learning_rate = 5e-5:
-# preset = "bert_small_en_uncased\""""
 
 
-def write_starter(folder: Path, data: str | None, preset: str | None) -> Path:
-    """Writes `folder`/textmill.toml for some data and returns its path.
+class Starter(NamedTuple):
+    """A config that was written.
+
+    Attributes:
+        file: The config.
+        chosen: What it says of the data, in a line.
+        left_out: The columns that it does not use, in a line, "" without any.
+    """
+
+    file: Path
+    chosen: str
+    left_out: str
+
+
+class _Line(NamedTuple):
+    text: str
+    comment: str = ""
+
+
+def write_starter(folder: Path, data: str | None, preset: str | None) -> Starter:
+    """Writes `folder`/textmill.toml for some data.
 
     Args:
         folder: Where the config goes; it is made if it is not there.
@@ -73,19 +57,20 @@ def write_starter(folder: Path, data: str | None, preset: str | None) -> Path:
         UserError: There is no data, no column can be a text or a label, or a config is there.
     """
     source = data or _only_file(folder)
-    rows = list(_some_rows(open_source(source)))
-    text, text_why = _text_column(rows, source)
-    label, label_why = _label_column(rows, text, source)
-    labels = [str(row[label]) for row in rows]
-    commonest = statistics.mode(labels)
-    baseline = labels.count(commonest) / len(labels)
-    # A token is about three bytes, in English as in Chinese.
-    longest = max(len(str(row[text]).encode()) for row in rows) // 3 + 2
-    if preset:
-        model, epochs, rate = f"preset = {_quoted(preset)}", 3, 5e-5
-    else:
-        model, epochs, rate = SCRATCH, 5, 5e-4
     file = folder / "textmill.toml"
+    if not encodable(f"{source}{file}{preset}"):
+        raise UserError(
+            f"{one_line(source)}: no name for a config",
+            expected="names in UTF-8, as TOML is",
+            received=repr(source),
+            fix="rename the file or the folder",
+        )
+    reading = _reading(source)
+    table = look_at(open_source(source, **reading))
+    if isinstance(open_source(source), Delimited) and (columns := _without_header(table)):
+        reading |= columns
+        table = look_at(open_source(source, **reading))
+    found = guess(table, source)
     if file.exists():
         raise UserError(
             f"{file}: there already",
@@ -93,47 +78,188 @@ def write_starter(folder: Path, data: str | None, preset: str | None) -> Path:
             received=str(file),
             fix=f"remove it, or name another folder than {folder}",
         )
+    lines = _config(source, reading, table, found, file, preset)
     folder.mkdir(parents=True, exist_ok=True)
-    values = {
-        "rows": len(rows),
-        "source": source,
-        "config": file,
-        "quoted_source": _quoted(source),
-        "workspace": _quoted((folder / "runs").as_posix()),
-        "push": _quoted((folder / "models").as_posix()),
-        "text": _quoted(text),
-        "text_why": text_why,
-        "label": _quoted(label),
-        "label_why": label_why,
-        "model": model,
-        "max_length": min(256, max(16, longest)),
-        "longest": longest,
-        "epochs": epochs,
-        "learning_rate": rate,
-        "commonest": _quoted(commonest),
-        "baseline": baseline,
-    }
-    file.write_text(_aligned(CONFIG.format(**values)), "utf-8")
-    return file
+    file.write_text("".join(map(_aligned, lines)), "utf-8", newline="\n")
+    values = {**reading, **found.data}
+    chosen = ", ".join(f"{key} = {toml_value(value)}" for key, value in values.items())
+    return Starter(file, f"{found.pipeline}: {chosen}", _left_out(found))
 
 
-def _aligned(config: str) -> str:
-    """Returns the config with the comments behind values in one column."""
-    lines = []
-    for line in config.splitlines():
-        value, mark, comment = line.rpartition("  # ")
-        lines.append(f"{value.rstrip():<{COMMENTS - 1}} # {comment}" if mark else line)
-    return "\n".join(lines) + "\n"
+def _config(
+    source: str,
+    reading: dict[str, Any],
+    table: Table,
+    found: Guess,
+    file: Path,
+    preset: str | None,
+) -> Iterable[_Line]:
+    """Yields the lines of the config."""
+    yield _Line(
+        "# Written by `textmill new` from " + one_line(f"{table.rows} rows of {source}.", 300)
+    )
+    yield _Line("# Run it:  textmill run " + one_line(shlex.quote(str(file)), 300))
+    if table.rejected:
+        yield _Line(f"# {table.rejected} rows can't be read; {one_line(table.fault, 200)}")
+    yield _Line("")
+    yield _set("pipeline", found.pipeline)
+    workspace = (file.parent / "runs").as_posix()
+    yield _set("workspace", workspace, "artifacts, cache and lineage; safe to delete")
+    yield _Line("")
+    yield _Line("[data]")
+    yield _set("source", source)
+    for key, value in reading.items():
+        yield _set(key, value, "as the lines of the file show")
+    for key, value in found.data.items():
+        yield _set(key, value, found.why.get(key, ""))
+    if found.left_out:
+        yield _Line(f"# left out: {_left_out(found)}")
+    yield from _division(found)
+    yield _Line("")
+    yield _Line("[model]")
+    yield from _model(found, preset)
+    yield _Line("")
+    yield _Line("[train]")
+    yield _set("epochs", 3 if preset else 5)
+    yield _set("batch_size", 32)
+    yield _set("learning_rate", 5e-5 if preset else 5e-4)
+    yield _set("seed", 0)
+    yield from _gate(found)
+    yield _Line("")
+    yield _Line("[push]")
+    to = (file.parent / "models").as_posix()
+    yield _set("to", to, "TensorFlow Serving watches this folder")
 
 
-def _quoted(text: str) -> str:
-    """Returns a TOML string; the escapes of JSON are among TOML's."""
-    return json.dumps(text, ensure_ascii=False)
+def _division(found: Guess) -> Iterable[_Line]:
+    """Yields how the rows are divided, settled and cleaned."""
+    learned = found.label is not None
+    if "split_column" not in found.data:
+        share = 0.1 if learned else 0.05
+        yield _set("split", {"train": 1 - 2 * share, "validation": share, "test": share})
+        if found.pipeline != "text_generation":
+            column = "or a column that says train, validation or test"
+            yield _Line('# split_column = "split"', column)
+    yield _Line('# test_source = "test.csv"', "a separate file for the test split")
+    if found.pipeline == "text_classification" and "multi_label" not in found.data:
+        majority = 'a text with two labels: "majority" wins, or "reject" it'
+        yield _Line('# conflicts = "majority"', majority)
+    if learned and found.pipeline != "token_classification":
+        yield _Line("")
+        yield _Line("# [data.clean]", "what happens to a text first; these are the defaults")
+        yield _Line("# html = true")
+        yield _Line("# lowercase = false")
+
+
+def _model(found: Guess, preset: str | None) -> Iterable[_Line]:
+    if preset:
+        yield _set("preset", preset)
+    else:
+        yield _set("scratch", "mini", "a new model and tokenizer, made from this data")
+        weights = "a KerasHub preset, hf://… or a Hugging Face folder"
+        yield _Line(f"# Or real weights, {weights}, with learning_rate = 5e-5:")
+        example = {"text_generation": "gpt2_base_en", "seq2seq": "bart_base_en"}
+        yield _Line(
+            f"# preset = {toml_value(example.get(found.pipeline, 'bert_small_en_uncased'))}"
+        )
+    # A token is about three bytes, in English as in Chinese.
+    longest = max(len(text.encode("utf-8", "replace")) for text in found.text.texts) // 3 + 2
+    about = f"tokens read of a text; the longest here has about {longest}"
+    if found.pipeline == "text_generation":
+        yield _set("max_length", min(512, max(64, 2 * longest)), "tokens read at a time")
+    elif found.pipeline == "seq2seq":
+        yield _set("max_source_length", min(256, max(16, longest)), about)
+        yield _set("max_target_length", min(256, max(16, longest)), "tokens written at most")
+    else:
+        yield _set("max_length", min(256, max(16, longest)), about)
+
+
+def _gate(found: Guess) -> Iterable[_Line]:
+    """Yields an example of a gate."""
+    condition, why = "", "a model that is worse is not pushed"
+    if found.pipeline == "text_regression":
+        condition = 'r2 = ">= 0.5"'
+    elif found.pipeline == "token_classification" or "multi_label" in found.data:
+        condition = 'f1_micro = ">= 0.7"'
+    elif found.label is not None:
+        commonest = statistics.mode(found.label.texts)
+        share = found.label.texts.count(commonest) / len(found.label.texts)
+        condition = 'accuracy = ">= 0.8"'
+        why += f"; always saying {one_line(commonest, 30)} would reach {share:.2f}"
+    if condition:
+        yield _Line("")
+        yield _Line("# [gate]", why)
+        yield _Line(f"# {condition}")
+
+
+def _set(key: str, value: Any, comment: str = "") -> _Line:
+    return _Line(f"{key} = {toml_value(value)}", comment)
+
+
+def _aligned(line: _Line) -> str:
+    """Returns a line of the config, with its comment in a column of its own."""
+    return f"{line.text:<{COMMENTS - 1}} # {line.comment}\n" if line.comment else f"{line.text}\n"
+
+
+def _left_out(found: Guess) -> str:
+    return "; ".join(f"{one_line(name, 40)} ({why})" for name, why in found.left_out.items())
+
+
+def _reading(source: str) -> dict[str, Any]:
+    """Returns the keys of `[data]` that say how delimited text is read, where it is not usual.
+
+    Raises:
+        UserError: Two files have different delimiters.
+    """
+    opened = open_source(source)
+    if not isinstance(opened, Delimited):
+        return {}
+    said: dict[str, str] = {}  # delimiter -> the first file that has it
+    for file in opened.files:
+        with open_text(file) as lines:
+            first = list(islice(lines, LINES))
+        usual = "\t" if file.lower().removesuffix(".gz").endswith((".tsv", ".tab")) else ","
+        if separator(first[0] if first else "") is None:
+            with suppress(csv.Error):
+                usual = guess_delimiter(first, usual)
+            said.setdefault(usual, file)
+        else:
+            said.setdefault("", file)  # read as it says
+    return _agreed(said)
+
+
+def _agreed(said: dict[str, str]) -> dict[str, Any]:
+    if len(said) > 1:
+        raise UserError(
+            "files have different delimiters",
+            expected="one delimiter in all files",
+            received=", ".join(f"{sign or 'sep='!r} in {file}" for sign, file in said.items()),
+            fix="name the files of one kind, or write the others anew",
+        )
+    ((sign, file),) = said.items()
+    tabs = file.lower().removesuffix(".gz").endswith((".tsv", ".tab"))
+    return {"delimiter": sign} if sign not in ("", "\t" if tabs else ",") else {}
+
+
+def _without_header(table: Table) -> dict[str, Any]:
+    """Returns the key of `[data]` that names the columns of a file whose first line is a row.
+
+    It is one where the name of a column of classes is a class, and where no text is, as a header
+    that stands in the middle of a file again would be.
+    """
+    columns = table.columns.values()
+    names = [c for c in columns if c.kind in ("class", "text", "link")]
+    if not any(c.kind == "class" and c.name in c.distinct for c in names):
+        return {}
+    if any(c.kind == "text" and c.name in c.distinct for c in names):
+        return {}
+    return {"columns": [f"column_{place}" for place in range(1, len(table.columns) + 1)]}
 
 
 def _only_file(folder: Path) -> str:
     """Returns the one data file in `folder`."""
-    found = sorted(f for f in folder.glob("*") if f.suffix in ENDINGS) if folder.is_dir() else []
+    inside = sorted(folder.glob("[!.]*")) if folder.is_dir() else []
+    found = [f for f in inside if f.name.lower().removesuffix(".gz").endswith(ENDINGS)]
     if len(found) == 1:
         return found[0].as_posix()
     raise UserError(
@@ -142,51 +268,3 @@ def _only_file(folder: Path) -> str:
         received=", ".join(f.name for f in found) or "none",
         fix=f"name it: textmill new {folder} reviews.csv",
     )
-
-
-def _some_rows(source: Source) -> Iterator[dict[str, Any]]:
-    """Yields rows from all over the source, as a file is often sorted by its label."""
-    for batch in source.batches():
-        step = max(1, batch.rows.num_rows // ROWS_OF_A_BATCH)
-        yield from batch.rows.take(list(range(0, batch.rows.num_rows, step))).to_pylist()
-
-
-def _text_column(rows: list[dict[str, Any]], source: str) -> tuple[str, str]:
-    """Returns the column with the longest strings, one with a usual name first."""
-    lengths = {
-        name: statistics.fmean(len(str(row[name] or "")) for row in rows)
-        for name in (rows[0] if rows else {})
-        if any(isinstance(row[name], str) for row in rows)
-    }
-    named = [name for name in lengths if name.lower() in TEXTS]
-    found = max(named or lengths, key=lengths.__getitem__, default=None)
-    if found is None:
-        raise UserError(
-            f"{source}: no column with text",
-            expected="a column of strings",
-            received=", ".join(rows[0]) if rows else "no rows",
-            fix="check the file, its delimiter and its header line",
-        )
-    return found, f"{lengths[found]:.0f} characters on average; of {', '.join(rows[0])}"
-
-
-def _label_column(rows: list[dict[str, Any]], text: str, source: str) -> tuple[str, str]:
-    """Returns the column with few values that come often, one with a usual name first."""
-    kinds = {
-        name: {str(row[name]) for row in rows if row[name] is not None}
-        for name in rows[0]
-        if name != text
-    }
-    fitting = {n: k for n, k in kinds.items() if 2 <= len(k) <= max(2, len(rows) // 3)}
-    named = [name for name in kinds if name.lower() in LABELS]
-    found = named[0] if named else min(fitting, key=lambda name: len(fitting[name]), default=None)
-    if found is None:
-        raise UserError(
-            f"{source}: no column looks like a label",
-            expected="a column with at least two values that come again and again",
-            received=", ".join(f"{name} ({len(kind)} values)" for name, kind in kinds.items())
-            or f"only {text}",
-            fix="add a label column to the data",
-        )
-    shown = sorted(kinds[found])
-    return found, f"values such as {', '.join(shown[:4])}".replace("\n", " ")

@@ -60,7 +60,8 @@ class Texts(Files):
             "content": …} with the roles system, user and assistant.
         documents: What parts the documents of plain text: a "blank line", or the end of a "line".
         split: Split -> share of the documents.
-        split_column: Column that says train, validation or test, instead of shares.
+        split_column: Column that says train, validation or test, instead of shares; what it never
+            says of the last two is drawn from train.
         test_source: A separate source for the test split.
         clean: See `TextClean`; documents alone are cleaned.
     """

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hearing import warnings_heard
 from ingesting import Rows, all_rows, ingested, kept, quarantine
 from textmill.artifact import Examples, content, digest_files
 from textmill.components import shards
@@ -187,6 +188,30 @@ def test_a_split_column(tmp_path: Path) -> None:
     file.write_text("text,label,part\na,x,train\nb,x,tests\n")
     with pytest.raises(UserError, match=r"(?s)names of no split.*received: 'tests'"):
         ingest(Examples(tmp_path / "other"), source, split_column="part")
+
+
+@pytest.mark.parametrize(
+    ("said", "drawn"),
+    [("test", {"validation"}), ("valid", {"test"}), ("train", {"validation", "test"})],
+)
+def test_what_a_split_column_never_says_is_drawn_from_train(
+    tmp_path: Path, said: str, drawn: set[str]
+) -> None:
+    folder = tmp_path / "a\\b [c]"  # Daft takes names of files for patterns
+    folder.mkdir()
+    rows = [f"text {i},{'xy'[i % 2]},{said if i % 4 == 0 else 'train'}\n" for i in range(800)]
+    (folder / "a.csv").write_text("text,label,part\n" + "".join(rows))
+    source = open_source(str(folder / "a.csv").replace("[", "[[]"))
+    with warnings_heard() as heard:
+        found = kept(ingested(folder / "out", source, split_column="part"))
+    own = {"valid": "validation"}.get(said, said)
+    for i in range(0, 800, 4):
+        assert found[f"text {i}"] == own or said == "train"
+    for name in drawn:  # a share of about 0.1 of the others, by the text alone
+        count = sum(split == name for split in found.values())
+        assert 0.06 < count / (800 if said == "train" else 600) < 0.17
+    never = [text.partition(":")[0] for text in heard if "never says" in text]
+    assert sorted(never) == sorted(f"'part' never says {name}" for name in drawn)
 
 
 def test_shares_are_kept_and_new_rows_move_none(tmp_path: Path) -> None:

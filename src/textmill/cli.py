@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -364,8 +365,11 @@ def new(
     """Look at a data file, guess its columns, and write a config that runs as it is."""
     from textmill.pipelines.starter import write_starter
 
-    config = write_starter(folder, data, preset)
-    print(f"wrote {config}\nnext: textmill run {config}")
+    made = write_starter(folder, data, preset)
+    print(f"wrote {made.file}\n{made.chosen}")
+    if made.left_out:
+        print(f"left out: {made.left_out}")
+    print(f"next: textmill run {shlex.quote(str(made.file))}")
 
 
 def main(arguments: list[str] | None = None) -> None:
