@@ -202,10 +202,31 @@ def test_quoted_fields_keep_their_lines(quoting: Any, delimiter: str, labels: st
     assert (rejected, heard) == ([], [])
 
 
-def test_a_field_that_may_be_rows_is_told() -> None:
+def test_quotes_take_in_no_class_that_is_nowhere_else() -> None:
+    rows = [[f"Film {i}", f"class {i // 8}"] for i in range(120)]
+    for i in range(0, 120, 20):
+        rows[i + 3][0], rows[i + 11][0] = f'"{rows[i + 3][0]}', f'{rows[i + 11][0]}"'
+    content = "".join(f"{text};{label}\n" for text, label in [["text", "label"], *rows])
+    assert [values for _, values in read(content, delimiter=";")[0]] == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "suffix", "rows"),
+    [
+        pytest.param('text\ttarget\na\tA\n"b\tB\nc\tC\nd"\tD\n', ".tsv", 2, id="few"),
+        pytest.param('text,label\na,A\n"b,B\nc,C\nd",D\n', ".csv", 2, id="few with commas"),
+        pytest.param(
+            "text\nfilm\n" + '"film\nfilm\nfilm\nfilm\nfilm"\n' + "film\n" * 20,
+            ".csv",
+            22,
+            id="one column",
+        ),
+    ],
+)
+def test_a_field_that_may_be_rows_is_told(content: str, suffix: str, rows: int) -> None:
     with warnings_heard() as heard:
-        found, _ = read('text\ttarget\na\tA\n"b\tB\nc\tC\nd"\tD\n', ".tsv")
-    assert len(found) == 2
+        found, _ = read(content, suffix)
+    assert len(found) == rows
     [warning] = heard
     assert "the quoted field on line 3 may be several rows" in warning
     assert 'set quoting = "none"; else quoting = "standard"' in warning

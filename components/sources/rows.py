@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ class Rows:
         self._delimiter, self._quote = delimiter, quote
         self._columns: dict[int, _Column] = {}  # place -> what is known of it
         self._known = False  # whether there is enough to tell rows by
-        self._doubted = True  # whether a field may be rows where there is not
+        self._enough = 2  # lines of a field that may be rows, where it can't be told; 0: no lines
 
     def learn(self, records: Iterable[Record], lines: Sequence[str]) -> None:
         """Looks at the beginning of a file.
@@ -63,20 +64,23 @@ class Rows:
                     len(part) > 1 and part[0] == part[-1] == self._quote for part in parts[0]
                 )
         fitting = [fields for fields in map(self._fields, lines) if len(fields) == self.width]
-        shown = rows if needed or len(rows) >= _ENOUGH else fitting
         if around > len(rows) / 2:  # all fields are quoted, whether they need it or not
-            self._doubted = False
+            self._enough = 0
             return
         # Of one column nothing can be told but that fields of several lines are rare.
-        self._doubted = (needed if self.width > 1 else long) <= len(rows) / 10
-        if len(shown) < _ENOUGH or self.width == 1:
+        rare = (needed if self.width > 1 else long) <= len(rows) / 10
+        self._enough = 0 if not rare else 2 if self._delimiter == "\t" or not needed else 5
+        shown = rows if needed > len(rows) / 20 else fitting
+        if self.width == 1 or len(shown) < _ENOUGH:
             return
         columns = [list(column) for column in zip(*shown, strict=True)]
         for place, values in enumerate(columns):
             numbers = sum(map(_is_number, values)) >= _MOST * len(values)
-            distinct = {value for value in values if not (numbers and _is_number(value))}
-            if len(distinct) * _SEVERAL <= len(values):
-                self._columns[place] = _Column(distinct, numbers)
+            counts = Counter(value for value in values if not (numbers and _is_number(value)))
+            if len(counts) * _SEVERAL <= len(values):
+                # Of lines, what came once may be a part of a sentence.
+                classes = {row[place] for row in rows} | {v for v, n in counts.items() if n > 1}
+                self._columns[place] = _Column(classes, numbers)
         if len(self._columns) == self.width:  # a few texts come again and again
             del self._columns[max(range(self.width), key=lambda i: sum(map(len, columns[i])))]
         # Sentences hold commas, and so the lines of a field may look like rows; they hold no tab.
@@ -101,8 +105,7 @@ class Rows:
         if self._known and len(parts) > 1 and sum(map(self._fits, parts)) >= _MOST * len(parts):
             return True
         alike = sum(len(part) == self.width for part in parts)
-        enough = len(parts) >= (2 if self._delimiter == "\t" and self.width > 1 else 5)
-        if enough and alike >= _MOST * len(parts) and self._doubted and not self._columns:
+        if self._enough and len(parts) >= self._enough and alike >= _MOST * len(parts):
             self.doubtful = self.doubtful or number
         return False
 
