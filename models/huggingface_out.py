@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from textmill.artifact import Model
+from textmill.artifact import Model, read_json, write_json
 from textmill.errors import UserError, one_of
 from textmill.models.checkpoint_config import first_position
 from textmill.models.heads import HEADS, TOKEN_HEAD
@@ -46,6 +46,7 @@ _SPECIAL = {
     "pad_token": ("[PAD]", "<pad>"),
     "mask_token": ("[MASK]", "<mask>"),
 }
+TOKENIZER_CLASS = "PreTrainedTokenizerFast"
 _PREFIXES = {"deberta-v2": "deberta", "xlm-roberta": "roberta"}
 
 
@@ -112,9 +113,25 @@ def save_huggingface(classifier: keras.Model, model: Model, folder: Path) -> Non
         model_max_length=about["max_length"],
         # What a model's `forward` takes: DistilBERT's knows no segments.
         model_input_names=["input_ids", *segments, "attention_mask"],
+        **_prefix_space(model.tokenizer_file),
         **special,
     )
     tokenizer.save_pretrained(folder)
+    # transformers 5 writes the name of a class that 4 does not have. This one both have, and with
+    # it both take tokenizer.json as it is.
+    about_tokenizer = folder / "tokenizer_config.json"
+    write_json(about_tokenizer, read_json(about_tokenizer) | {"tokenizer_class": TOKENIZER_CLASS})
+
+
+def _prefix_space(tokenizer_file: Path) -> dict[str, bool]:
+    """Returns what a byte-level tokenizer says of a space in front, where it says it.
+
+    transformers 4 sets it to False where `tokenizer_config.json` is silent.
+
+    Source: `PreTrainedTokenizerFast.__init__` of transformers 4.49, `tokenization_utils_fast.py`.
+    """
+    parts = read_json(tokenizer_file).get("pre_tokenizer") or {}
+    return {key: value for key, value in parts.items() if key == "add_prefix_space"}
 
 
 class Sink:

@@ -21,6 +21,7 @@ from textmill.models.tasks import task_named
 from textmill.models.tf_file import torch_name
 from textmill.models.tokenizer import load_tokenizer
 from textmill.models.weight_files import open_weights
+from tiny_tokenizers import bpe
 
 TASKS = {
     "one": "text_classification",
@@ -112,6 +113,45 @@ def test_transformers_knows_the_head_that_we_write(kind: str, head: str, written
     assert ("token_type_ids" in said["inputs"]) == segments
     again = Preset(str(written / named(kind, head)))
     assert task_of(again) is task_named(TASKS[head])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_tokenizer_that_we_write_loads_in_older_releases(kind: str, written: Path) -> None:
+    """transformers 4 knows this class and takes `tokenizer.json` as it is; 5 writes another name.
+
+    4.49.0 and 4.57.6 were tried with folders of every kind: equal token ids and logits.
+    """
+    said = read_json(written / kind / "tokenizer_config.json")
+    assert said["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert "add_prefix_space" not in said  # of WordPiece
+
+
+@pytest.mark.parametrize("prefix_space", [True, False])
+def test_a_space_in_front_is_said_beside_the_tokenizer_too(
+    prefix_space: bool, theirs: Path, tmp_path: Path
+) -> None:
+    """transformers 4 takes it from there, and for False where it is not said."""
+    preset, model = Preset(str(theirs / "roberta")), Model(tmp_path / "model")
+    bpe(model.tokenizer_file, prefix_space=prefix_space)
+    about = {"labels": served_labels(preset), "kind": "one", "max_length": 36}
+    write_json(model.path / "textmill" / "task.json", about)
+    save_huggingface(load(preset), model, tmp_path / "written")
+    said = read_json(tmp_path / "written" / "tokenizer_config.json")
+    assert said["add_prefix_space"] is prefix_space
+    made = read_json(tmp_path / "written" / "config.json")
+    assert (made["pad_token_id"], made["bos_token_id"], made["eos_token_id"]) == (1, 0, 2)
+    assert made["max_position_embeddings"] == 36 + 2  # 36 positions, which began behind 3
+
+
+def test_roberta_without_padding_is_not_written(theirs: Path, tmp_path: Path) -> None:
+    preset, model = Preset(str(theirs / "roberta")), Model(tmp_path / "model")
+    bpe(model.tokenizer_file)
+    text = model.tokenizer_file.read_text("utf-8").replace("<pad>", "<none>")
+    model.tokenizer_file.write_text(text, "utf-8")
+    about = {"labels": served_labels(preset), "kind": "one", "max_length": 36}
+    write_json(model.path / "textmill" / "task.json", about)
+    with pytest.raises(UserError, match="RobertaBackbone without padding can't be written"):
+        save_huggingface(load(preset), model, tmp_path / "written")
 
 
 def test_a_number_is_one_logit_whatever_the_config_says(theirs: Path, tmp_path: Path) -> None:
