@@ -42,9 +42,9 @@ def tokenize_generation(
     """Writes the token ids of whole documents, or of conversations, to `out`.
 
     A document stands between the tokens that begin and end a text. A conversation is what the
-    tokenizer's chat template makes of it, or else the plain one of `textmill.models.chat`; it is
-    cut off behind the token that comes after `max_length` others, and left out where nothing of a
-    response remains.
+    tokenizer's chat template makes of it, or else the plain one of `textmill.models.chat`. Of the
+    training split it is cut off behind the token that comes after `max_length` others, and left out
+    where nothing of a response remains; validation and test hold every response whole.
 
     Args:
         out: `<split>/part-*.tfrecord` (int64 `token_ids` [tokens], `row` [1], and `label`: of
@@ -79,8 +79,10 @@ def tokenize_generation(
     chat = Chat(template_of(preset), tokenizer, ends.begin, ends.end) if conversations else None
     write_json(out.path / "generation.json", writing_facts(tokenizer, ends, chat))
     info = whole_texts(examples, max_length, learned=RESPONSE if conversations else None)
-    make = _Conversations(chat, max_length) if chat else _Documents(TokenIds(tokenizer), begin, end)
     for split in SPLITS:
+        make: _Conversations | _Documents = _Documents(TokenIds(tokenizer), begin, end)
+        if chat:
+            make = _Conversations(chat, max_length + 1 if split == "train" else None)
         write_split(out, examples, split, make, info)
     write_json(out.path / "tokens.json", info)
 
@@ -122,7 +124,7 @@ class _Documents:
 @dataclass(frozen=True)
 class _Conversations:
     chat: Chat
-    max_length: int
+    most: int | None  # tokens of a conversation; None: any
 
     def __call__(self, texts: pa.Array) -> Made:
         rows: list[list[int]] = []
@@ -134,16 +136,15 @@ class _Conversations:
             ids = [i for span in spans for i in span.ids]
             learned = [int(span.learned) for span in spans for _ in span.ids]
             whole = len(ids)
-            most = self.max_length + 1
-            cut += whole > most
-            ids, learned = ids[:most], learned[:most]
+            ids, learned = ids[: self.most], learned[: self.most]
+            cut += len(ids) < whole
             if not any(learned[1:]):
                 ids, learned = [], []
             else:
                 said = sum(len(m.encode()) for role, m in messages if role == "assistant")
                 # Of what was cut off, as many bytes as it has of the tokens.
                 of = sum(len(span.ids) for span in spans if span.learned)
-                size += said if whole <= most else round(said * sum(learned) / of)
+                size += said if len(ids) == whole else round(said * sum(learned) / of)
             rows.append(ids)
             labels.append(learned)
         starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)

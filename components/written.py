@@ -44,8 +44,9 @@ def written(
 ) -> Written:
     """Returns what a model writes behind the first half of documents, or as a last response.
 
-    A document is parted at the space behind its middle, or where it has none in its middle. A
-    reference is as long in tokens as what is generated may be.
+    A document is parted at the space behind its middle, or where it has none in its middle; of what
+    comes behind, the reference is as long in tokens as what is generated may be. A response is a
+    reference whole, however long it is.
 
     Args:
         writer: The model.
@@ -60,7 +61,8 @@ def written(
         # A document of a character or two has no halves.
         known = [i for i, half in enumerate(halves) if all(half)]
         kept = [kept[i] for i in known]
-        prompts, references = [halves[i][0] for i in known], [halves[i][1] for i in known]
+        prompts = [halves[i][0] for i in known]
+        references = [_first(halves[i][1], tokenizer, most) for i in known]
         generated = writer.answers(prompts, how)
     else:
         chat = Chat(about["chat_template"], tokenizer, about["begin"], about["end"])
@@ -68,7 +70,7 @@ def written(
         prompts = [_shown(messages[:-1]) for messages in said]
         references = [messages[-1][1] for messages in said]
         generated = writer.continued([chat.prompt_ids(each[:-1]) for each in said], how)
-    return Written(kept, prompts, [_first(text, tokenizer, most) for text in references], generated)
+    return Written(kept, prompts, references, generated)
 
 
 def figures_of_texts(

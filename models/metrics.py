@@ -68,7 +68,9 @@ def classification_metrics(
 ) -> dict[str, Any]:
     """Returns the usual figures of a classifier, as scikit-learn computes them.
 
-    A class that nobody predicted has a precision of 0, one without a row a recall of 0.
+    A class that nobody predicted has a precision of 0, one without a row a recall of 0. One that
+    has no row and that nobody predicted is left out of the means, as scikit-learn 1.6 and newer
+    leave it out where they are told of no other labels than those that occur.
 
     Args:
         labels: True label ids [rows].
@@ -104,7 +106,7 @@ def classification_metrics(
     }
     for average in ("macro", "weighted"):
         found = metrics.precision_recall_fscore_support(
-            labels, predicted, labels=ids, average=average, zero_division=0
+            labels, predicted, average=average, zero_division=0
         )
         for kind, value in zip(("precision", "recall", "f1"), found, strict=False):
             figures[f"{kind}_{average}"] = value

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 
 from textmill.errors import UserError
+from textmill.progress import warn
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 # How sacrebleu takes texts apart. Those of Japanese and Korean need packages of their own.
 Words = Literal["13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"]
+# Characters of scripts whose words no spaces part, each with its marks.
+_ALONE = r"([\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]\p{M}*)"
 ROUGES = {"rouge1": "rouge1", "rouge2": "rouge2", "rougeL": "rouge_l"}
 
 
@@ -57,7 +61,8 @@ def text_figures(
     Returns:
         `bleu` and `chrf` (0 to 100, of all texts together, as sacrebleu's command line gives them;
         `signatures` says with what settings), `rouge1`, `rouge2` and `rouge_l` (0 to 1, the mean F1
-        of rouge-score without stemming), `exact_match` (share of texts that are the same but for
+        of rouge-score without stemming; with "13a" its words are those of `unicode_words`, which on
+        ASCII are rouge-score's own), `exact_match` (share of texts that are the same but for
         white space around them), `length_ratio` (words generated to words of the references),
         `distinct_1` and `distinct_2` (share of different ones among all words, or pairs of words
         that stand together, of what was generated), the share of each of `shares`, `texts`, and
@@ -86,7 +91,7 @@ def text_figures(
     signatures: dict[str, str] = {}
     split = _splitter(words)
     sums = _corpus_sums(references, generated, words, signatures)
-    sums |= _rouges(references, generated, words)
+    sums |= _rouges(references, generated, words, signatures)
     same = [a.strip() == b.strip() for a, b in zip(references, generated, strict=True)]
     sums["exact_match"] = _mean(same)
     sums["length_ratio"] = Sums(sums["bleu"].each[:, :2], lambda n: n[0] / max(n[1], 1.0))
@@ -152,26 +157,72 @@ def _corpus_sums(
     return found
 
 
-def _rouges(references: Sequence[str], generated: Sequence[str], words: Words) -> dict[str, Sums]:
+def _rouges(
+    references: Sequence[str], generated: Sequence[str], words: Words, signatures: dict[str, str]
+) -> dict[str, Sums]:
     from rouge_score.rouge_scorer import RougeScorer
+    from rouge_score.tokenize import tokenize
 
-    # Its own way with words knows a to z and digits alone.
-    own = None if words == "13a" else _Lowered(_splitter(words))
-    scorer = RougeScorer(list(ROUGES), tokenizer=own)
-    scores = [scorer.score(a, b) for a, b in zip(references, generated, strict=True)]
+    sides = [[text.lower() for text in texts] for texts in (references, generated)]
+    name: str = words
+    if words == "13a":
+        taken, name = [unicode_words(texts) for texts in sides], "a-z0-9"
+        pairs = zip((*sides[0], *sides[1]), (*taken[0], *taken[1]), strict=True)
+        strange = sum(tokenize(text, None) != found for text, found in pairs)
+        if strange:
+            name = "unicode"
+            warn(
+                f"ROUGE: {strange} of {2 * len(generated)} texts have letters or digits beside a-z"
+                " and 0-9, or nothing but signs, which rouge-score leaves out: words are Unicode's,"
+                " and single characters where no spaces part them"
+            )
+    else:
+        split = _splitter(words)
+        taken = [[split(text) for text in texts] for texts in sides]
+    signatures["rouge"] = f"tok:{name}|version:{version('rouge-score')}"
+    scorer = RougeScorer(list(ROUGES), tokenizer=_Parted())
+    lines = [[_Parted.SIGN.join(found) for found in side] for side in taken]
+    scores = [scorer.score(a, b) for a, b in zip(*lines, strict=True)]
     return {
         name: _mean([score[theirs].fmeasure for score in scores]) for theirs, name in ROUGES.items()
     }
 
 
-class _Lowered(NamedTuple):
-    """What rouge-score takes for a tokenizer."""
+def unicode_words(texts: Sequence[str]) -> list[list[str]]:
+    """Returns the words of each text that ROUGE counts: runs of letters, digits and marks.
 
-    split: Callable[[str], list[str]]
+    Of scripts that put no spaces between words each character is one; and so is each character but
+    spaces of a text that has no word at all. On ASCII these are the words that rouge-score 0.1.2
+    takes itself, but of texts of which it leaves nothing; it gives them 0, even if they are equal.
+
+    Args:
+        texts: In lower case.
+
+    Example:
+        >>> unicode_words(["it's der bär_1", "дом 7", "小猫 ok", "?!"])
+        [['it', 's', 'der', 'bär', '1'], ['дом', '7'], ['小', '猫', 'ok'], ['?', '!']]
+
+    Source: `rouge_score/tokenize.py`; https://www.unicode.org/reports/tr24 (scripts).
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    alone = pc.replace_substring_regex(pa.array(texts, pa.string()), _ALONE, r" \1 ")
+    bare = pc.replace_substring_regex(alone, r"[^\p{L}\p{N}\p{M}]+", " ").to_pylist()
+    return [
+        words.split() or [sign for sign in text if not sign.isspace()]
+        for words, text in zip(bare, texts, strict=True)
+    ]
+
+
+class _Parted:
+    """What rouge-score takes for a tokenizer: the words of its texts are parted by a sign."""
+
+    SIGN = "\x1f"
 
     def tokenize(self, text: str) -> list[str]:
-        """Returns the words of a text in lower case."""
-        return self.split(text.lower())
+        """Returns the words of a text."""
+        return text.split(self.SIGN) if text else []
 
 
 def _splitter(words: Words) -> Callable[[str], list[str]]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import precision_recall_fscore_support
 
 from textmill.models.metrics import classification_metrics
 
@@ -39,6 +40,11 @@ def test_a_class_that_the_rows_lack_still_has_its_place() -> None:
     assert found["confusion_matrix"] == [[2, 1, 0], [0, 0, 0], [0, 0, 0]]
     assert found["per_class"]["c"]["support"] == 0
     assert found["baseline_accuracy"] == 1.0
+    # Neither in the rows nor predicted, it is in no mean.
+    means = [found[f"{kind}_macro"] for kind in ("precision", "recall", "f1")]
+    given = {"average": "macro", "zero_division": 0}
+    assert means == list(precision_recall_fscore_support(TRUTH[:3], SAID[:3], **given)[:3])
+    assert found["f1_macro"] == pytest.approx((4 / 5 + 0) / 2)
 
 
 def test_float32_scores_that_sum_to_almost_one_are_no_warning() -> None:

@@ -19,7 +19,7 @@ from test_cli import textmill
 from textmill.artifact import Evaluation, Examples, Model, Saved, Tokens, read_json
 from textmill.components.adopt_generation import adopt_generation
 from textmill.components.cleaning import Cleaning
-from textmill.components.evaluate_seq2seq import evaluate_seq2seq
+from textmill.components.evaluate_seq2seq import evaluate_seq2seq, read_sizes
 from textmill.components.export_generation import export_generation
 from textmill.components.ingest import ingest
 from textmill.components.sources.by_name import open_source
@@ -127,6 +127,21 @@ def test_what_is_too_long_is_cut(examples: Examples, tmp_path: Path) -> None:
         assert ids == [*source[:3], end, *[end, *target, end][:6]]
         cut += len(source) > 3 or len(target) > 4
     assert out.info()["truncated"]["train"] == cut > 0
+
+
+def test_bytes_are_those_of_the_tokens_that_are_scored(examples: Examples, tmp_path: Path) -> None:
+    """Else a target that is cut would seem to take few bits a byte."""
+    out = empty(Tokens, tmp_path / "tokens")
+    tokenize_seq2seq(out, examples, preset=SCRATCH, max_source_length=16, max_target_length=5)
+    tokenizer, rows = read_tokenizer(out.tokenizer_file), read_rows(out, "test")
+    targets = examples.texts("test")["pair"].to_pylist()
+    sizes, cut = read_sizes(out, rows, targets)
+    lengths = [len(tokenizer.encode(text).ids) for text in targets]
+    assert cut == sum(length > 5 for length in lengths) > 0
+    for text, size, length in zip(targets, sizes, lengths, strict=True):
+        read = tokenizer.decode(tokenizer.encode(text).ids[:5])
+        assert size == len(read.encode())
+        assert (read == text) is (length <= 5)
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])

@@ -111,6 +111,26 @@ def test_figures_that_seqeval_gives() -> None:
     assert found["per_class"]["MISC"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
 
 
+def test_names_that_neither_side_has_are_in_no_mean() -> None:
+    """Figures by seqeval 1.2.2 itself: `precision_recall_fscore_support` of
+    `seqeval.metrics.sequence_labeling` with `zero_division=0`, run once on these tags.
+    """
+    names = ["LOC", "MISC", "ORG", "PER"]
+    true = [["B-LOC", "I-LOC", "O", "B-PER"], ["O", "B-LOC", "O"], ["I-LOC", "O", "O", "O"]]
+    said = [["B-LOC", "I-LOC", "O", "O"], ["B-PER", "B-LOC", "O"], ["B-LOC", "I-LOC", "O", "B-ORG"]]
+    tags = ["O", *(f"{part}-{name}" for name in names for part in "BI")]
+    texts = np.repeat([0, 1, 2], [4, 3, 4])
+    ids = (np.array([tags.index(tag) for row in each for tag in row]) for each in (true, said))
+    found = span_figures(*(spans_of(texts, each) for each in ids), names)
+    micro, macro = (
+        [found[f"{kind}_{mean}"] for kind in ("precision", "recall", "f1")]
+        for mean in ("micro", "macro")
+    )
+    assert micro == pytest.approx([0.4, 0.5, 0.4444444444444445])
+    assert macro == pytest.approx([0.2222222222222222] * 3)
+    assert found["per_class"]["MISC"] == {"precision": 0, "recall": 0, "f1": 0, "support": 0}
+
+
 def test_no_words_at_all() -> None:
     nothing = spans_of(np.zeros(0, np.int64), np.zeros(0, np.int64))
     assert [len(column) for column in nothing] == [0] * 4

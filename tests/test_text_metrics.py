@@ -8,13 +8,18 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rouge_score.tokenize import tokenize
 
 from textmill.errors import UserError
 from textmill.models.memorization import copied
-from textmill.models.text_metrics import Words, distinct, text_figures
+from textmill.models.text_metrics import Words, distinct, text_figures, unicode_words
+from textmill.progress import Silent, listening
 
 WORDS = [*"abc", "the", "cat", "sat", "under", "it's", "mat,", "(tree)", "3.5", "quickly", "."]
 
@@ -44,7 +49,10 @@ def test_bleu_and_chrf_are_those_of_sacrebleu(words: Words, tmp_path: Path) -> N
     bleu, chrf = json.loads(said.stdout)
     assert found["bleu"] == pytest.approx(bleu["score"], abs=1e-8)
     assert found["chrf"] == pytest.approx(chrf["score"], abs=1e-8)
-    assert found["signatures"] == {"bleu": bleu["signature"], "chrf": chrf["signature"]}
+    assert (found["signatures"]["bleu"], found["signatures"]["chrf"]) == (
+        bleu["signature"],
+        chrf["signature"],
+    )
     ratio = float(bleu["verbose_score"].partition("ratio = ")[2].split()[0])
     assert found["length_ratio"] == pytest.approx(ratio, abs=1e-3)
 
@@ -81,6 +89,58 @@ def test_rouge_reads_other_scripts_as_bleu_does() -> None:
     assert text_figures(["der bär läuft"], ["der Bär lief"], words="intl")["rouge1"] == (
         pytest.approx(2 / 3)
     )
+
+
+def heard(references: list[str], generated: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Returns the figures of texts, and what was warned of."""
+    said: list[str] = []
+
+    class Heard(Silent):
+        def warned(self, step: str, text: str) -> None:
+            said.append(text)
+
+    with listening(Heard(), "evaluate"):
+        return text_figures(references, generated, resamples=2), said
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.characters(codec="ascii")))
+def test_on_ascii_the_words_of_rouge_are_rouge_scores(text: str) -> None:
+    theirs = tokenize(text, None)
+    assert unicode_words([text.lower()])[0] == theirs or not theirs
+
+
+@pytest.mark.parametrize(
+    ("reference", "generated", "rouge1", "rouge_l"),
+    [
+        # rouge-score 0.1.2 gives 0, 0, 0, 1, 1, 1, 0, 0 and 0 as rouge1.
+        ("кошка спит дома", "кошка спит дома", 1, 1),
+        ("小猫在家", "小猫在家", 1, 1),
+        ("แมวนอน", "แมวนอน", 1, 1),
+        ("кошка 1", "собака 1", 1 / 2, 1 / 2),
+        ("第1章", "第1节", 2 / 3, 2 / 3),
+        ("le 5 à", "le 5 ù", 2 / 3, 2 / 3),
+        ("🙂🙂", "🙂🙃", 1 / 2, 1 / 2),
+        ("!?", "!?", 1, 1),
+        ("হাসি খুশি", "খুশি হাসি", 1, 1 / 2),  # marks stay with their letters
+        ("日本語 text", "text 日本", 6 / 7, 4 / 7),
+    ],
+)
+def test_rouge_of_letters_that_rouge_score_leaves_out(
+    reference: str, generated: str, rouge1: float, rouge_l: float
+) -> None:
+    found, said = heard([reference, "plain words"], [generated, "plain words"])
+    assert found["rouge1"] == pytest.approx((rouge1 + 1) / 2)
+    assert found["rouge_l"] == pytest.approx((rouge_l + 1) / 2)
+    assert found["signatures"]["rouge"].startswith("tok:unicode|")
+    assert [line.partition(" texts")[0] for line in said] == ["ROUGE: 2 of 4"]
+
+
+def test_rouge_of_nothing_is_nothing() -> None:
+    found, said = heard(["", "a cat", "a dog"], ["", "", " \n"])
+    assert found["rouge1"] == 0
+    assert found["signatures"]["rouge"].startswith("tok:a-z0-9|version:0.")
+    assert said == []
 
 
 def test_exact_match_and_distinct() -> None:

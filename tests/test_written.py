@@ -21,6 +21,7 @@ from textmill.components.train_generation import train_generation
 from textmill.components.written import Written, figures_of_texts
 from textmill.errors import UserError
 from textmill.models import causal_lm
+from textmill.models.causal_batches import count_targets
 from textmill.models.chat import messages_of
 from textmill.models.preset import Scratch
 from textmill.models.rows import read_rows
@@ -138,12 +139,27 @@ def test_of_conversations(talks: Parts, tmp_path: Path) -> None:
         last = np.flatnonzero(np.diff(np.concatenate([[0], labels])) == 1)[-1]
         wanted = greedily(network, ids[:last], model.task()["stop"])
         assert rows["generated"][at] == tokenizer.decode(wanted)
-        assert messages[-1][1].startswith(rows["reference"][at])
+        assert messages[-1][1] == rows["reference"][at]  # whole, though `MOST` tokens are written
         assert rows["prompt"][at].endswith(messages[-2][1])
     assert lengths == {2, 4}
     page = (tmp_path / "evaluation" / "report.html").read_text("utf-8")
     assert "&lt;b&gt;" in page
     assert "What is <b>" not in page
+
+
+def test_no_response_of_the_test_split_is_lost(talks: Parts, tmp_path: Path) -> None:
+    """However short the rows are that a model learns from."""
+    _, whole, examples = talks
+    tokens = empty(Tokens, tmp_path / "tokens")
+    tokenize_generation(tokens, examples, preset=SCRATCH, max_length=40, conversations=True)
+    for split in ("validation", "test"):
+        cut, rows = read_rows(tokens, split), read_rows(whole, split)
+        assert cut.lengths.max() > 41
+        assert cut.lengths.tolist() == rows.lengths.tolist()
+        assert count_targets(cut) == count_targets(rows)
+        assert tokens.info()["bytes"][split] == whole.info()["bytes"][split]
+        assert tokens.info()["truncated"][split] == 0
+    assert read_rows(tokens, "train").lengths.max() == 41
 
 
 def test_what_was_learned_by_heart_is_found(documents: Parts) -> None:
