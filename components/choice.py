@@ -6,6 +6,7 @@ import statistics
 from typing import Any, NamedTuple
 
 from textmill.components.candidates import WHOLE
+from textmill.models.objective import direction_of
 
 BATCH = "32 mixed"  # what decides
 LEAST_NOISE = 0.02  # times that are as near are equal, however quiet the machine was
@@ -28,11 +29,11 @@ def choose_among(measured: dict[str, Any], max_loss: float) -> Choice:
     """Returns the fastest candidate that is good enough.
 
     It is one that answered, whose golden rows are as near to the trained model's as `check` will
-    ask, and whose main figure is at most `max_loss` below that of float32. It must take less time
-    than float32 for 32 texts of mixed lengths, by more than the noise. Else float32 is served: a
-    candidate that is smaller and not faster never is. Of those that are as fast as the fastest but
-    for the noise, the one that changes the fewest predictions is taken; if these are as many, the
-    smallest.
+    ask, and whose main figure is worse than that of float32 by `max_loss` at most. It must take
+    less time than float32 for 32 texts of mixed lengths, by more than the noise. Else float32 is
+    served: a candidate that is smaller and not faster never is. Of those that are as fast as the
+    fastest but for the noise, the one that changes the fewest predictions is taken; if these are as
+    many, the smallest.
 
     Each round gives a ratio of the candidate's time to that of float32. The pace is their median,
     the noise the distance of their quartiles, 2 % at least.
@@ -78,10 +79,12 @@ def _refusal(row: dict[str, Any], whole: dict[str, Any], figure: str, max_loss: 
             return f"{kind}: {row[kind]}"
     if not row["apart"] <= row["allowed"]:
         return f"its golden rows differ by {row['apart']:.3g}, and {row['allowed']:.2g} is allowed"
-    loss = whole["figures"][figure] - row["figures"][figure]
+    less = direction_of(figure) == "min"
+    loss = (-1 if less else 1) * (whole["figures"][figure] - row["figures"][figure])
     # Written so that NaN is a loss; the margin is that of floating-point subtraction.
     if not loss <= max_loss + 1e-12:
-        return f"{figure} is {loss:.3g} lower, and {max_loss:g} is allowed"
+        word = "higher" if less else "lower"
+        return f"{figure} is {loss:.3g} {word}, and {max_loss:g} is allowed"
     return ""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from textmill.artifact import LOGS, Artifact, Tokens, read_json, write_json
+from textmill.models.objective import Objective
 from textmill.models.preset import Preset, Scratch
 from textmill.models.search_job import SPENT, Hypermodel, Job, Result
 from textmill.models.search_point import Point
@@ -30,7 +31,7 @@ def trial(
     dropout: float,
     settings: Settings,
     process: Nursery,
-    objective: str = "",
+    objective: Objective | None = None,
     hypermodel: Hypermodel | None = None,
     tuner: type[Any] | None = None,
     values: Mapping[str, Any] | None = None,

@@ -11,6 +11,7 @@ from textmill.artifact import Examples, Tokens, read_json
 from textmill.components.tokenized import Tokenized
 from textmill.components.trial import Trial, trial
 from textmill.errors import UserError
+from textmill.models.objective import Objective
 from textmill.models.search_job import Hypermodel, Job, Result
 from textmill.models.search_point import Point
 from textmill.models.search_process import Interrupted, Nursery
@@ -49,7 +50,7 @@ class Trials:
     tokenized: Tokenized
     space: Space
     task: Any
-    objective: str
+    objective: Objective
     hypermodel: Hypermodel | None
     tuner: type[Any] | None
 

@@ -19,6 +19,7 @@ from textmill.errors import UserError, nearest, one_of
 from textmill.fingerprint import plain
 from textmill.models import text_classification
 from textmill.models.causal_learner import NextToken
+from textmill.models.objective import Direction, Objective, objective_of
 from textmill.models.pair_learner import TargetTokens
 from textmill.models.preset import Preset, Scratch
 from textmill.models.search import Algorithm, Search, Values
@@ -48,7 +49,8 @@ def tune(
     dropout: float = 0.1,
     settings: Settings = Settings(),
     algorithm: Algorithm = "bayesian",
-    objective: str | None = None,
+    objective: str | Objective | None = None,
+    direction: Direction | None = None,
     trials: int = 20,
     budget: Duration | None = None,
     rows: int | None = None,
@@ -78,8 +80,10 @@ def tune(
         dropout: Share of activations to drop.
         settings: How to train.
         algorithm: How KerasTuner proposes values; "grid" takes all of them, one after the other.
-        objective: A column of the history, of which a trial's best epoch counts. What ends in
-            "loss" is made small, anything else large. None: the task's first figure on validation.
+        objective: A column of the history, of which a trial's best epoch counts; an `Objective` has
+            a direction, as KerasTuner's has. None: the task's first figure on validation.
+        direction: "min" or "max", whether less or more of it is better. None: as its name tells,
+            see `direction_of`.
         trials: How many at most.
         budget: How long the search may take. The trial that runs then ends with its epoch.
         rows: Training rows that the trials see, drawn at random; None: all.
@@ -88,21 +92,23 @@ def tune(
         tuner: A subclass of `keras_tuner.Tuner`, whose `run_trial` trains instead of Textmill.
 
     Raises:
-        UserError: The space, the objective or the examples do not fit, or every trial failed.
+        UserError: The space, the objective or the examples do not fit, the objective's name does
+            not tell what is better, or every trial failed.
 
     Source: https://keras.io/keras_tuner; https://arxiv.org/abs/1603.06560 (Hyperband).
     """
     columns = _columns(task)
-    objective = objective or columns[0]
-    _check(examples, space, task, algorithm, objective, columns, settings, hypermodel, tuner)
+    name = columns[0] if objective is None else _name(objective)
+    _check(examples, space, task, algorithm, name, columns, settings, hypermodel, tuner)
+    aim = objective_of(name, direction or getattr(objective, "direction", None))
     import_tensorflow()
     place, relay, folder = out.path.parent / TRIALS, _Relay(lambda: search), out.unfinished
     clock = _Clock(folder / "spent.json")
     if rows is not None:
         examples = Run(place, listener=relay)(sample, examples, rows=rows)
     # What a search proposes tells it from others, so that it knows its own trials again.
-    identity = json.dumps(plain([space, algorithm, objective, seed, hypermodel, tuner]))
-    name = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    identity = json.dumps(plain([space, algorithm, aim, seed, hypermodel, tuner]))
+    known_as = hashlib.sha256(identity.encode()).hexdigest()[:16]
 
     def attempt(values: Values) -> Result:
         result = made.result(values)
@@ -112,7 +118,7 @@ def tune(
         clock.write()
         return result
 
-    with Nursery(relay.verdict, search=name) as nursery:
+    with Nursery(relay.verdict, search=known_as) as nursery:
         made = Trials(
             place,
             relay,
@@ -122,7 +128,7 @@ def tune(
             tokenized,
             space,
             task,
-            objective,
+            aim,
             hypermodel,
             tuner,
         )
@@ -138,7 +144,7 @@ def tune(
             hyperparameters,
             attempt,
             algorithm=algorithm,
-            objective=objective,
+            objective=aim,
             trials=trials,
             epochs=settings.epochs,
             seed=seed,
@@ -156,7 +162,7 @@ def tune(
             received=attempts[0].result.reason if attempts else f"a budget of {budget}",
             fix=f"mend it, and delete {place} to try again" if attempts else "raise tune.budget",
         )
-    write_report(out.path, attempts, hyperparameters, objective)
+    write_report(out.path, attempts, hyperparameters, aim)
 
 
 class _Clock:
@@ -190,6 +196,19 @@ class _Relay(Silent):
         """Asks the search whether a trial is to go on."""
         verdict: str = self._context.run(self._search().verdict, history)
         return verdict
+
+
+def _name(objective: Any) -> str:
+    """Returns the column that is to be made good, however it is given."""
+    name = getattr(objective, "name", objective)
+    if not isinstance(name, str):
+        raise UserError(
+            "tune.objective: a search makes one figure good",
+            expected="a column of the history, or an Objective of one",
+            received=repr(objective),
+            fix='give a name, such as "val_accuracy"',
+        )
+    return name
 
 
 def _columns(task: Task | NextToken | TargetTokens) -> list[str]:

@@ -59,7 +59,8 @@ class Parts(Protocol):
     def validate(self, step: Step) -> dict[str, float]:
         """Returns the figures of the validation split; the first picks the epoch.
 
-        The highest is the best, but of "loss" the lowest.
+        The highest is the best, but the lowest of what is an error or a loss by its name; see
+        `textmill.models.objective.direction_of`.
         """
 
     def finish(self, model: keras.Model) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from textmill.errors import UserError, nearest, one_of
-from textmill.models.search_job import SPENT, Figures, Result, direction
+from textmill.models.objective import Objective
+from textmill.models.search_job import SPENT, Figures, Result
 from textmill.progress import advance
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Search:
         hyperparameters: The space.
         attempt: Runs a trial with the values given.
         algorithm: How values are proposed.
-        objective: Column of the history to make good.
+        objective: Column of the history to make good, and in which direction.
         trials: How many at most, beside those known.
         epochs: Of a trial whose values do not say; Hyperband gives as many to the best.
         seed: Decides the proposals.
@@ -71,7 +72,7 @@ class Search:
         attempt: Callable[[Values], Result],
         *,
         algorithm: Algorithm,
-        objective: str,
+        objective: Objective,
         trials: int,
         epochs: int,
         seed: int,
@@ -86,7 +87,7 @@ class Search:
         self._epochs, self._seed, self._known = epochs, seed, list(known)
         self._trials = trials + len(known)
         self._planned = epochs  # of the trial that runs
-        self._sign = -1 if direction(objective) == "min" else 1
+        self._sign = objective.sign
         self._began, self._budget = time.monotonic(), math.inf if budget is None else budget
 
     def run(self) -> list[Attempt]:
@@ -132,15 +133,16 @@ class Search:
             UserError: The objective is no column of the history.
         """
         columns = [name for name in history[-1] if name != "epoch"]
-        if self.objective not in columns:
-            close = nearest(self.objective, columns)
+        name = self.objective.name
+        if name not in columns:
+            close = nearest(name, columns)
             raise UserError(
-                f"tune.objective: no column {self.objective!r} in the history",
+                f"tune.objective: no column {name!r} in the history",
                 expected=one_of(columns),
-                received=repr(self.objective),
+                received=repr(name),
                 fix=f"did you mean {close}?" if close else "take one of these",
             )
-        note = f"epoch {len(history)}/{self._planned} {history[-1][self.objective]:.4f}"
+        note = f"epoch {len(history)}/{self._planned} {history[-1][name]:.4f}"
         self.progress(len(history) / self._planned, note)
         if self._left() <= 0:
             return SPENT
@@ -182,7 +184,7 @@ class Search:
 
     def _merits(self, history: list[Figures]) -> list[float]:
         """Returns the objective of each epoch, such that more is better."""
-        values = [row.get(self.objective, math.nan) for row in history]
+        values = [row.get(self.objective.name, math.nan) for row in history]
         return [-math.inf if math.isnan(value) else self._sign * value for value in values]
 
     def _run_trial(self, drawn: Values) -> dict[str, float]:
@@ -203,13 +205,13 @@ class Search:
         merits = self._merits(result.history)
         top = max(merits, default=-math.inf)
         if result.status != "failed" and top == -math.inf:
-            result = Result("failed", result.history, f"{self.objective} is not a number")
+            result = Result("failed", result.history, f"{self.objective.name} is not a number")
         failed = result.status == "failed"
         value, best_epoch = (None, 0) if failed else (self._sign * top, merits.index(top) + 1)
         seconds = time.monotonic() - began
         self.attempts.append(Attempt(values, result, value, best_epoch, seconds))
         # It marks a trial without a number as failed; of an error it would print the traceback.
-        return {self.objective: math.nan if value is None else value}
+        return {self.objective.name: math.nan if value is None else value}
 
     def _left(self) -> float:
         return self._budget - (time.monotonic() - self._began)
@@ -229,7 +231,7 @@ class Search:
             # Bracket after bracket, until something else ends the search.
             given = {"max_epochs": self._epochs, "hyperband_iterations": None}
         oracle = kinds[self.algorithm](
-            objective=keras_tuner.Objective(self.objective, direction(self.objective)),
+            objective=keras_tuner.Objective(self.objective.name, self.objective.direction),
             hyperparameters=self.hyperparameters,
             seed=self._seed + 1,  # it takes 0 for "any"
             max_consecutive_failed_trials=self._trials + 1,

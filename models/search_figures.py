@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from textmill.models.objective import Objective
 from textmill.models.search import Attempt
-from textmill.models.search_job import direction
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,19 +17,19 @@ BLUE, RED, GREY = "#2563a8", "#c23b3b", "#8a8f98"
 UNUSED = -0.12  # where a parameter is drawn that did not count in a trial
 
 
-def draw_objective(file: Path, attempts: Sequence[Attempt], objective: str) -> None:
+def draw_objective(file: Path, attempts: Sequence[Attempt], objective: Objective) -> None:
     """Draws the objective of each trial in their order, and the best so far.
 
     Args:
         file: PNG to write; equal attempts give equal bytes.
         attempts: The trials; one at least has a value.
-        objective: The column that was made good.
+        objective: What was made good.
     """
     from matplotlib.ticker import MaxNLocator
 
     figure = _figure(7.0, 3.8)
     axes = figure.add_subplot()
-    better = min if direction(objective) == "min" else max
+    better = min if objective.direction == "min" else max
     best: float | None = None
     so_far: list[float] = []
     for attempt in attempts:
@@ -58,7 +58,7 @@ def draw_objective(file: Path, attempts: Sequence[Attempt], objective: str) -> N
         bottom = axes.get_xaxis_transform()  # height in shares of the axes
         axes.plot(failed, [0.03] * len(failed), "x", color=RED, transform=bottom, label="failed")
     axes.set_xlabel("trial")
-    axes.set_ylabel(objective, parse_math=False)  # a name may hold a dollar sign
+    axes.set_ylabel(objective.words, parse_math=False)  # a name may hold a dollar sign
     axes.set_xlim(0.5, len(attempts) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", color="#e4e6ea", linewidth=0.8)
@@ -72,7 +72,7 @@ def draw_parallel_coordinates(
     file: Path,
     attempts: Sequence[Attempt],
     names: Sequence[str],
-    objective: str,
+    objective: Objective,
     *,
     logarithmic: Collection[str] = (),
 ) -> None:
@@ -82,7 +82,7 @@ def draw_parallel_coordinates(
         file: PNG to write; equal attempts give equal bytes.
         attempts: The trials; one at least has a value.
         names: The parameters.
-        objective: The column that was made good: it colours the lines.
+        objective: What was made good: it colours the lines.
         logarithmic: Parameters with a logarithmic axis.
     """
     from matplotlib import colormaps
@@ -96,9 +96,9 @@ def draw_parallel_coordinates(
     ]
     scores = [a.value for a in attempts if a.value is not None]
     scale = _Scale(scores, False)
-    colours = colormaps["viridis_r" if direction(objective) == "min" else "viridis"]
+    colours = colormaps["viridis_r" if objective.direction == "min" else "viridis"]
     shade = Normalize(min(scores), max(scores))
-    best = (min if direction(objective) == "min" else max)(scores)
+    best = (min if objective.direction == "min" else max)(scores)
     # The best is drawn last, and on top.
     order = sorted(attempts, key=lambda a: (a.value is not None, a.value == best))
     for attempt in order:
@@ -115,7 +115,8 @@ def draw_parallel_coordinates(
             line = {"color": colour, "linewidth": 2.5 if top else 1.3, "alpha": 1 if top else 0.85}
         axes.plot(range(len(heights)), heights, solid_joinstyle="round", **line)
     unused = any(n not in a.values for a in attempts for n in names)
-    for place, (name, each) in enumerate(zip([*names, objective], [*scales, scale], strict=True)):
+    titles = [*names, objective.name]
+    for place, (name, each) in enumerate(zip(titles, [*scales, scale], strict=True)):
         axes.plot([place, place], [0, 1], color="black", linewidth=1)
         axes.text(
             place, 1.07, name, ha="center", va="bottom", fontweight="bold", fontsize=9,

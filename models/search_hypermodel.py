@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from textmill.models.search_job import Figures, Job, direction
+from textmill.models.search_job import Figures, Job
 
 if TYPE_CHECKING:
     import keras
@@ -99,7 +99,8 @@ def _tuner(
         models.append(model)
         return model
 
-    objective = keras_tuner.Objective(job.objective, direction(job.objective))
+    assert job.objective is not None
+    objective = keras_tuner.Objective(job.objective.name, job.objective.direction)
     oracle = keras_tuner.oracles.RandomSearchOracle(objective=objective, hyperparameters=known)
     tuner = kind(
         oracle=oracle,

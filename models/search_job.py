@@ -8,27 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from textmill.artifact import Tokens
+from textmill.models.objective import Objective
 from textmill.models.search_point import Point
 
 if TYPE_CHECKING:
     import keras
     import keras_tuner
 
-SMALL = ("loss", "perplexity", "bits_per_byte")  # columns that are better the smaller they are
 SPENT = "the time of the search was over"
 Figures = dict[str, float]
 # Asked after each epoch with the history so far: why the trial is to stop, or "".
 Verdict = Callable[[list[Figures]], str]
-
-
-def direction(objective: str) -> Literal["min", "max"]:
-    """Returns whether less or more of a column is better.
-
-    Example:
-        >>> direction("val_loss"), direction("val_f1_macro")
-        ('min', 'max')
-    """
-    return "min" if objective.endswith(SMALL) else "max"
 
 
 class Hypermodel(Protocol):
@@ -58,7 +48,7 @@ class Job:
         point: What to train with.
         task: What is learned; see `models.learners`.
         folder: Where the process keeps what its next attempt goes on from.
-        objective: The column that the search makes good.
+        objective: What the search makes good.
         hypermodel: Makes the model instead of the task.
         tuner: A subclass of `keras_tuner.Tuner` whose `run_trial` trains it.
         values: The trial's values for these two.
@@ -69,7 +59,7 @@ class Job:
     point: Point
     task: Any
     folder: Path
-    objective: str = ""
+    objective: Objective | None = None
     hypermodel: Hypermodel | None = None
     tuner: type[keras_tuner.Tuner] | None = None
     values: dict[str, Any] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from textmill.models.objective import Objective
 from textmill.models.search import Attempt
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def write_logs(
     folder: Path,
     attempts: Sequence[Attempt],
     hyperparameters: keras_tuner.HyperParameters,
-    objective: str,
+    objective: Objective,
 ) -> None:
     """Writes event files: the space in `folder`, each trial in `folder/trial-<number>`.
 
@@ -27,7 +28,7 @@ def write_logs(
         folder: For `tensorboard --logdir`.
         attempts: The trials.
         hyperparameters: The space.
-        objective: The column that was made good.
+        objective: What was made good.
     """
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams import api
@@ -38,7 +39,8 @@ def write_logs(
     for each in hyperparameters.space:
         domains.setdefault(each.name, api.HParam(each.name, _domain(each, api)))
     config = hparams_config_pb(
-        hparams=list(domains.values()), metrics=[api.Metric(objective, display_name=objective)]
+        hparams=list(domains.values()),
+        metrics=[api.Metric(objective.name, display_name=objective.words)],
     )
     _write(folder, [(0, config)])
     for number, attempt in enumerate(attempts, 1):

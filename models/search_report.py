@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textmill.artifact import LOGS, write_json
+from textmill.models.objective import Objective
 from textmill.models.preset import Preset
 from textmill.models.search import Attempt
 from textmill.models.search_figures import draw_objective, draw_parallel_coordinates
-from textmill.models.search_job import direction
 from textmill.models.search_logs import write_logs
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def write_report(
     folder: Path,
     attempts: Sequence[Attempt],
     hyperparameters: keras_tuner.HyperParameters,
-    objective: str,
+    objective: Objective,
 ) -> None:
     """Writes all that `Tuned` holds.
 
@@ -30,7 +30,7 @@ def write_report(
         folder: Where to.
         attempts: The trials in their order; one at least has a value.
         hyperparameters: The space.
-        objective: The column that was made good.
+        objective: What was made good.
     """
     # An entry may stand there twice, under two conditions.
     names = list(dict.fromkeys(each.name for each in hyperparameters.space))
@@ -50,25 +50,25 @@ def write_report(
         writer.writerows((n, f"{a.seconds:.3f}") for n, a in enumerate(attempts, 1))
 
 
-def _best(attempts: Sequence[Attempt], objective: str) -> int:
-    sign = -1 if direction(objective) == "min" else 1
-    found = [(sign * a.value, -i) for i, a in enumerate(attempts) if a.value is not None]
+def _best(attempts: Sequence[Attempt], objective: Objective) -> int:
+    found = [(objective.sign * a.value, -i) for i, a in enumerate(attempts) if a.value is not None]
     return -max(found)[1]
 
 
-def _write_best(folder: Path, best: Attempt, number: int, objective: str) -> None:
+def _write_best(folder: Path, best: Attempt, number: int, objective: Objective) -> None:
     found: dict[str, Any] = {"parameters": best.values}
     if "preset" in best.values:
         found["preset_digest"] = Preset(best.values["preset"]).digest()
-    found |= {"objective": objective, "value": best.value}
+    found |= {"objective": objective.name, "direction": objective.direction, "value": best.value}
     found |= {"trial": number, "best_epoch": best.best_epoch}
     write_json(folder / "best.json", found)
 
 
 def _write_table(
-    file: Path, attempts: Sequence[Attempt], names: Sequence[str], objective: str
+    file: Path, attempts: Sequence[Attempt], names: Sequence[str], objective: Objective
 ) -> None:
-    columns = ["trial", "status", *names, objective, "best_epoch", "epochs", "reason"]
+    ends = [objective.name, "direction", "best_epoch", "epochs", "reason"]
+    columns = ["trial", "status", *names, *ends]
     with file.open("w", encoding="utf-8", newline="") as out:
         # By place, not by name: epochs may be a parameter and is a count, too.
         writer = csv.writer(out, lineterminator="\n")
@@ -77,5 +77,7 @@ def _write_table(
             values = [attempt.values.get(name, "") for name in names]
             score = "" if attempt.value is None else attempt.value
             epochs = len(attempt.result.history)
-            ends = [score, attempt.best_epoch or "", epochs, attempt.result.reason]
-            writer.writerow([number, attempt.result.status, *values, *ends])
+            result = [score, objective.direction, attempt.best_epoch or "", epochs]
+            writer.writerow(
+                [number, attempt.result.status, *values, *result, attempt.result.reason]
+            )

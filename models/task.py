@@ -67,7 +67,11 @@ class Task(Protocol):
         """Returns how much of each row is predicted right, 0 to 1: float32 [rows]; or None."""
 
     def metrics(self, labels: Array, logits: Floats, names: list[str]) -> dict[str, float]:
-        """Returns the figures of a validation; "loss" is one, and the first picks the epoch."""
+        """Returns the figures of a validation; "loss" is one, and the first picks the epoch.
+
+        The highest is the best, but the lowest of what is an error or a loss by its name; see
+        `textmill.models.objective.direction_of`.
+        """
 
     def settle(self, scored: Scored, names: list[str]) -> dict[str, Any]:
         """Returns what a validation of the trained model decides, for `task.json`.

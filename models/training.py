@@ -16,6 +16,7 @@ from textmill.errors import UserError
 from textmill.models.adaptation import copy_merged
 from textmill.models.curves import Log
 from textmill.models.learner import Learner
+from textmill.models.objective import direction_of
 from textmill.models.parts import Parts
 from textmill.models.preset import Preset, Scratch
 from textmill.models.schedule import learning_rate
@@ -197,8 +198,8 @@ class Training:
         first = next((name for name in figures if name.startswith("val_")), None)
         if first is None:
             return epoch, 0.0
-        loss = -figures["val_loss"]
-        return (loss if first == "val_loss" else figures[first], loss)
+        sign = -1 if direction_of(first) == "min" else 1
+        return sign * figures[first], -figures["val_loss"]
 
     def _stale(self) -> bool:
         patience = self.settings.early_stopping

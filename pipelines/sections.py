@@ -16,6 +16,7 @@ from textmill.components.sources.documents import Separation
 from textmill.config import STRICT
 from textmill.errors import UserError
 from textmill.models.distillation import Lesson
+from textmill.models.objective import Direction
 from textmill.models.preset import Preset, Scratch, TokenizerKind
 from textmill.models.search import Algorithm
 from textmill.models.search_code import find_code
@@ -100,7 +101,9 @@ class Tune:
         space: Key of `[train]` or `[model]` -> the values to try.
         algorithm: "bayesian", "random", "grid", or "hyperband", which deals out the epochs itself.
         objective: What to make good: a column of `history.csv`, such as val_accuracy, val_loss or
-            val_f1_macro. A loss is made small. None: the task's first figure on validation.
+            val_f1_macro. None: the task's first figure on validation.
+        direction: "min" or "max", whether less or more of it is better. None: as its name tells;
+            what Keras and scikit-learn call their metrics is known.
         trials: How many at most.
         budget: How long the search may take, such as "30m"; the trial that runs then ends with its
             epoch.
@@ -114,6 +117,7 @@ class Tune:
     space: dict[str, dict[str, Any]] = field(default_factory=dict)
     algorithm: Algorithm = "bayesian"
     objective: str | None = None
+    direction: Direction | None = None
     trials: Annotated[int, Ge(1)] = 20
     budget: Duration | None = None
     rows: Annotated[int, Ge(1)] | None = None
@@ -137,7 +141,7 @@ class Tune:
         }
 
 
-_SEARCH = ("algorithm", "objective", "trials", "budget", "rows", "seed")
+_SEARCH = ("algorithm", "objective", "direction", "trials", "budget", "rows", "seed")
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from textmill.artifact import read_json
 from textmill.config import build
 from textmill.errors import UserError
+from textmill.models.objective import Objective, objective_of
 from textmill.models.preset import Preset, Scratch
 from textmill.models.search import Algorithm, Attempt, Search
 from textmill.models.search_code import find_code
@@ -45,11 +46,13 @@ def curve(value: float, epochs: int = 1) -> Result:
 def search(
     space: Space, folder: Path, attempt: Any = None, *, algorithm: Algorithm = "random", **more: Any
 ) -> Search:
-    values = {"trials": 6, "epochs": 1, "seed": 0, "objective": "val_accuracy", **more}
+    values = {"trials": 6, "epochs": 1, "seed": 0, **more}
+    objective = objective_of(values.pop("objective", "val_accuracy"), values.pop("direction", None))
     made = Search(
         space.hyperparameters(),
         attempt or (lambda values: curve(near(space.tidy(values)))),
         algorithm=algorithm,
+        objective=objective,
         folder=folder,
         **values,
     )
@@ -217,8 +220,8 @@ def test_trials_end_when_the_time_is_over(tmp_path: Path) -> None:
     space = read_space(RATES).hyperparameters()
     made.append(
         Search(
-            space, attempt, algorithm="random", objective="val_accuracy", trials=1000, epochs=2,
-            seed=0, folder=tmp_path, budget=0.3,
+            space, attempt, algorithm="random", objective=objective_of("val_accuracy"),
+            trials=1000, epochs=2, seed=0, folder=tmp_path, budget=0.3,
         )
     )  # fmt: skip
     attempts = made[0].run()
@@ -250,9 +253,56 @@ def test_an_error_of_the_search_itself_ends_it(tmp_path: Path) -> None:
         search(read_space(RATES), tmp_path, attempt)
 
 
+@pytest.mark.parametrize("algorithm", ["grid", "random", "bayesian", "hyperband"])
+@pytest.mark.parametrize(
+    ("objective", "direction", "best"),
+    [
+        ("val_mae", None, 1e-4),
+        ("val_mean_squared_error_1", None, 1e-4),
+        ("val_r2_score", None, 4e-4),  # for which KerasTuner by itself looks among the lowest
+        ("val_f1_score_2", None, 4e-4),
+        ("val_width", "min", 1e-4),
+        ("val_width", "max", 4e-4),
+        ("val_mae", "max", 4e-4),
+    ],
+)
+def test_the_best_is_what_the_metric_says(
+    objective: str, direction: Any, best: float, algorithm: Any, tmp_path: Path
+) -> None:
+    """Whatever proposes values, and in the report: the objective is the learning rate itself."""
+
+    def attempt(values: dict[str, Any]) -> Result:
+        epochs = range(1, values.get("epochs", 2) + 1)
+        value = values["learning_rate"]
+        return Result("completed", [{"epoch": epoch, objective: value} for epoch in epochs])
+
+    space = read_space({"learning_rate": {"choice": [2e-4, 1e-4, 4e-4, 3e-4]}})
+    more = {"trials": 8, "epochs": 2, "objective": objective, "direction": direction}
+    made = search(space, tmp_path, attempt, algorithm=algorithm, **more)
+    found = made.best()
+    assert found is not None
+    assert found.values["learning_rate"] == best
+    (tmp_path / "report").mkdir()
+    write_report(tmp_path / "report", made.attempts, space.hyperparameters(), made.objective)
+    told = read_json(tmp_path / "report" / "best.json")
+    assert (told["objective"], told["value"]) == (objective, best)
+    assert told["direction"] == ("min" if best == 1e-4 else "max")
+
+
+def test_hopeless_is_what_the_direction_says(tmp_path: Path) -> None:
+    def attempt(values: dict[str, Any]) -> Result:
+        rows = [{"epoch": e, "val_mae": values["learning_rate"] * 1e4 + 1 / e} for e in (1, 2)]
+        return Result("completed", rows)
+
+    space = read_space({"learning_rate": {"choice": [1e-4, 2e-4, 3e-4]}})
+    made = search(space, tmp_path, attempt, algorithm="grid", objective="val_mae", epochs=2)
+    assert made.hopeless([{"epoch": 1, "val_mae": 9.0}]) == "it could not have won"
+    assert made.hopeless([{"epoch": 1, "val_mae": 1.9}]) == ""
+
+
 def test_an_unknown_objective_is_told_after_the_first_epoch(tmp_path: Path) -> None:
     made = search(read_space(RATES), tmp_path, trials=1)
-    made.objective = "val_acuracy"
+    made.objective = Objective("val_acuracy", "max")
     with pytest.raises(UserError, match="did you mean val_accuracy"):
         made.verdict(history(0.5))
 
@@ -358,7 +408,7 @@ def test_report_says_the_same_in_equal_bytes(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("once", "again")]
     for folder in folders:
         folder.mkdir()
-        write_report(folder, attempts, space.hyperparameters(), "val_accuracy")
+        write_report(folder, attempts, space.hyperparameters(), objective_of("val_accuracy"))
     for name in ("best.json", "trials.csv", "objective.png", "parallel_coordinates.png"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
     with (folders[0] / "trials.csv").open() as file:
@@ -369,6 +419,7 @@ def test_report_says_the_same_in_equal_bytes(tmp_path: Path) -> None:
     top = max(rows[:-1], key=lambda row: float(row["val_accuracy"]))
     assert best["trial"] == int(top["trial"])
     assert best["value"] == float(top["val_accuracy"])
+    assert {row["direction"] for row in rows} == {best["direction"]} == {"max"}
     assert {str(v) for v in best["parameters"].values()} <= set(top.values())
 
 
@@ -379,7 +430,9 @@ def test_tensorboard_reads_the_logs(tmp_path: Path) -> None:
     space = read_space({**RATES, "decay": {"choice": ["linear", "cosine"]}})
     made = search(space, tmp_path / "search", lambda v: curve(0.5, 2), trials=3)
     (tmp_path / "report").mkdir()
-    write_report(tmp_path / "report", made.attempts, space.hyperparameters(), "val_accuracy")
+    write_report(
+        tmp_path / "report", made.attempts, space.hyperparameters(), objective_of("val_accuracy")
+    )
     found = EventMultiplexer().AddRunsFromDirectory(str(tmp_path / "report" / "logs")).Reload()
     runs = found.Runs()
     assert set(runs) == {".", "trial-001", "trial-002", "trial-003"}

@@ -29,6 +29,7 @@ from textmill.models import (
     token_classification,
 )
 from textmill.models.causal_learner import NextToken
+from textmill.models.objective import Objective
 from textmill.models.preset import Scratch
 from textmill.models.search_space import read_space
 from textmill.models.settings import Settings
@@ -147,6 +148,12 @@ def test_mistakes_are_told_before_any_trial(searched: Path, tmp_path: Path) -> N
         ),
         ("tune.space is empty", {"space": {}}),
         ("can't be taken to the process", {"hypermodel": lambda hp, tokens: None}),
+        (
+            "does not tell whether less or more of 'val_width' is better",
+            {"objective": "val_width", "tuner": searching.Formula},
+        ),
+        ("tune.direction is 'lowest'", {"direction": "lowest"}),
+        ("makes one figure good", {"objective": ["val_loss", "val_accuracy"]}),
     ):
         with pytest.raises(UserError, match=match):
             search(tmp_path, made, **given)
@@ -169,6 +176,26 @@ def test_failed_trials_are_recorded_and_not_tried_again(
     assert tuned.best()["value"] == 1e-3
     # The one that was killed may get through another time; the other one would fail again.
     assert len(trials(tmp_path)) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("given", "best", "direction"),
+    [
+        ({"objective": "val_mae"}, 1e-4, "min"),
+        ({"objective": "val_f1_score"}, 1e-3, "max"),
+        ({"objective": Objective("val_width", "min")}, 1e-4, "min"),
+    ],
+)
+def test_a_tuner_of_ones_own_is_judged_by_its_metric(
+    searched: Path, given: dict[str, Any], best: float, direction: str
+) -> None:
+    """`Formula` says that its objective is the learning rate."""
+    space = {"learning_rate": {"choice": [1e-3, 1e-4, 3e-4]}}
+    tuned = search(searched, examples_in(searched), space=space, tuner=searching.Formula, **given)
+    assert tuned.best()["parameters"] == {"learning_rate": best}
+    assert tuned.best()["direction"] == direction
+    assert {row["direction"] for row in rows(tuned)} == {direction}
 
 
 @pytest.mark.slow

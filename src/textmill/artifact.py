@@ -240,13 +240,14 @@ class Tuned(Artifact):
     """A search for parameters: `best.json`, `trials.csv`, two pictures, and `logs/` with times.
 
     `trials.csv` has a row a trial: trial (from 1), status ("completed", "stopped" or "failed"), a
-    column for each parameter (empty where it did not count), the objective, best_epoch, epochs and
-    reason. `objective.png` shows the trials in their order, `parallel_coordinates.png` their
-    values. `tensorboard --logdir` reads `logs/`; `logs/times.csv` has the seconds of each trial.
+    column for each parameter (empty where it did not count), the objective, direction ("min" or
+    "max", what of it is better), best_epoch, epochs and reason. `objective.png` shows the trials in
+    their order, `parallel_coordinates.png` their values. `tensorboard --logdir` reads `logs/`;
+    `logs/times.csv` has the seconds of each trial.
     """
 
     def best(self) -> dict[str, Any]:
-        """Returns `best.json`: parameters by name, objective, value, trial and best_epoch."""
+        """Returns `best.json`: parameters, objective, direction, value, trial and best_epoch."""
         found: dict[str, Any] = read_json(self.path / "best.json")
         return found
 
