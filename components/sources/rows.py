@@ -47,45 +47,26 @@ class Rows:
             records: The beginning, read with quotes.
             lines: The same, not read.
         """
-        rows: list[list[str]] = []
-        needed = around = long = 0
+        seen = _Seen()
         for _, fields, raw in records:
-            if isinstance(fields, str) or len(fields) != self.width:
-                continue
-            parts = [self._fields(line) for line in without_end(raw).split("\n")]
-            if sum(len(part) == self.width for part in parts) < _MOST * len(parts):
-                needed += 1  # a delimiter is in a field, or line ends
-            elif len(parts) > 1:
-                long += 1
-            else:
-                rows.append(fields)
-                needed += self._quote * 2 in raw
-                around += any(
-                    len(part) > 1 and part[0] == part[-1] == self._quote for part in parts[0]
-                )
+            if not isinstance(fields, str) and len(fields) == self.width:
+                parts = [self._fields(line) for line in without_end(raw).split("\n")]
+                alike = sum(len(part) == self.width for part in parts)
+                seen.add(fields, raw, parts, self._quote, alike=alike >= _MOST * len(parts))
         fitting = [fields for fields in map(self._fields, lines) if len(fields) == self.width]
-        if around > len(rows) / 2:  # all fields are quoted, whether they need it or not
+        if seen.enclosed > len(seen.rows) / 2:
             self._enough = 0
             return
+        tabs = self._delimiter == "\t"
         # Of one column nothing can be told but that fields of several lines are rare.
-        rare = (needed if self.width > 1 else long) <= len(rows) / 10
-        self._enough = 0 if not rare else 2 if self._delimiter == "\t" or not needed else 5
-        shown = rows if needed > len(rows) / 20 else fitting
+        rare = (seen.needed if self.width > 1 else seen.long) <= len(seen.rows) / 10
+        self._enough = 0 if not rare else 2 if tabs or not seen.needed else 5
+        shown = seen.rows if seen.needed > len(seen.rows) / 20 else fitting
         if self.width == 1 or len(shown) < _ENOUGH:
             return
-        columns = [list(column) for column in zip(*shown, strict=True)]
-        for place, values in enumerate(columns):
-            numbers = sum(map(_is_number, values)) >= _MOST * len(values)
-            counts = Counter(value for value in values if not (numbers and _is_number(value)))
-            if len(counts) * _SEVERAL <= len(values):
-                # Of lines, what came once may be a part of a sentence.
-                classes = {row[place] for row in rows} | {v for v, n in counts.items() if n > 1}
-                self._columns[place] = _Column(classes, numbers)
-        if len(self._columns) == self.width:  # a few texts come again and again
-            del self._columns[max(range(self.width), key=lambda i: sum(map(len, columns[i])))]
+        self._columns = _columns(shown, seen.rows)
         # Sentences hold commas, and so the lines of a field may look like rows; they hold no tab.
-        some = len(fitting) // 100 if self._delimiter == "\t" else 0
-        self._known = bool(self._columns) or needed <= some
+        self._known = bool(self._columns) or seen.needed <= (len(fitting) // 100 if tabs else 0)
 
     def add(self, row: Sequence[str]) -> None:
         """Remembers the classes of a row: a file may be sorted by them."""
@@ -133,9 +114,57 @@ class Rows:
         )
 
 
+class _Seen:
+    """Records read with quotes, and what quotes are for.
+
+    Attributes:
+        rows: Those of one line.
+        needed: Those that quotes are needed for: for a delimiter, line ends, or quotes in a field.
+        enclosed: Rows of one line with quotes around a field.
+        long: Those of several lines each of which looks like a row.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[list[str]] = []
+        self.needed = self.enclosed = self.long = 0
+
+    def add(
+        self, fields: list[str], raw: str, parts: Sequence[list[str]], quote: str, *, alike: bool
+    ) -> None:
+        """Adds a record; `parts` are the fields of its lines if quotes are characters."""
+        if not alike:
+            self.needed += 1
+        elif len(parts) > 1:
+            self.long += 1
+        else:
+            self.rows.append(fields)
+            self.needed += quote * 2 in raw
+            self.enclosed += any(len(x) > 1 and x[0] == x[-1] == quote for x in parts[0])
+
+
 class _Column(NamedTuple):
     values: set[str]
     numbers: bool  # whether it holds numbers, but for these values
+
+
+def _columns(shown: Sequence[list[str]], rows: Sequence[list[str]]) -> dict[int, _Column]:
+    """Returns the columns of classes and of numbers, by their places.
+
+    Args:
+        shown: Rows, or lines that have as many fields: some may be parts of a sentence.
+        rows: Rows.
+    """
+    found: dict[int, _Column] = {}
+    columns = [list(column) for column in zip(*shown, strict=True)]
+    for place, values in enumerate(columns):
+        numbers = sum(map(_is_number, values)) >= _MOST * len(values)
+        counts = Counter(value for value in values if not (numbers and _is_number(value)))
+        if len(counts) * _SEVERAL <= len(values):
+            twice = {value for value, count in counts.items() if count > 1}
+            found[place] = _Column(twice | {row[place] for row in rows}, numbers)
+    if len(found) == len(columns):  # a few texts that come again and again
+        del found[max(found, key=lambda place: sum(map(len, columns[place])))]
+    return found
 
 
 def _is_number(value: str) -> bool:
