@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from hearing import warnings_heard
 from ingesting import rows_of
 from textmill.components.sources.by_name import open_source
 from textmill.components.sources.folders import ClassFolders, LabelledLines
@@ -157,6 +158,27 @@ def test_parquet(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"PAR1 and nothing else", b"text,label\na,b\n"])
 def test_what_is_no_parquet(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "a.parquet"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.parquet: can't be read as Parquet"):
+        rows_of(open_source(str(file)))
+
+
+def test_a_parquet_column_that_arrow_writes_and_does_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    vectors = pa.array([[1.0, 2.0], None], pa.list_(pa.float32(), 2))
+    whole = pa.array([[1.0, 2.0]] * 2, pa.list_(pa.float32(), 2))
+    pq.write_table(pa.table({"text": ["one", "two"], "some": vectors, "all": whole}), file)
+    with warnings_heard() as heard:
+        found = rows_of(open_source(str(file)))
+    assert [(row["text"], row["all"]) for row in found] == [(t, [1.0, 2.0]) for t in ("one", "two")]
+    assert heard == [f"{file}: left out columns that Arrow can't read: some"]
+
+
+def test_a_damaged_page_of_parquet(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": [f"text {i}" for i in range(1000)]}), file)
+    content = bytearray(file.read_bytes())
+    content[40:400] = bytes(360)
     file.write_bytes(content)
     with pytest.raises(UserError, match=r"a\.parquet: can't be read as Parquet"):
         rows_of(open_source(str(file)))

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from textmill.components.sources.class_names import features_of, with_class_names
 from textmill.components.sources.source import ROWS_PER_BATCH, Batch, digest, listing, opening
 from textmill.errors import UserError
+from textmill.progress import warn
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,11 @@ class Parquet:
                 if not opened.metadata.num_rows:
                     yield batch_of(file, pa.RecordBatch.from_pylist([], opened.schema_arrow), 1)
                 line = 1
-                for rows in opened.iter_batches(batch_size=ROWS_PER_BATCH):
+                names = None
+                if lost := _lost(opened):
+                    warn(f"{file}: left out columns that Arrow can't read: {', '.join(lost)}")
+                    names = [name for name in opened.schema_arrow.names if name not in lost]
+                for rows in opened.iter_batches(batch_size=ROWS_PER_BATCH, columns=names):
                     yield batch_of(file, with_class_names(rows, features, file), line)
                     line += rows.num_rows
 
@@ -85,6 +91,25 @@ class Parquet:
         return found
 
 
+def _lost(file: pq.ParquetFile) -> list[str]:
+    """Returns the columns that can't be read back, and would take the others with them.
+
+    pyarrow 25.0.1 writes a list of fixed size that is null, as a row without its vector, but
+    refuses to read it: "Expected all lists to be of size=2 but index 2 had size=0".
+    """
+    import pyarrow as pa
+
+    lost: list[str] = []
+    for field in file.schema_arrow:
+        if "fixed_size_list" in str(field.type):
+            try:
+                for group in range(file.num_row_groups):
+                    file.read_row_group(group, columns=[field.name])
+            except pa.ArrowInvalid:
+                lost.append(field.name)
+    return lost
+
+
 @contextmanager
 def _undamaged(file: str) -> Iterator[None]:
     import pyarrow as pa
@@ -92,7 +117,7 @@ def _undamaged(file: str) -> Iterator[None]:
     try:
         with opening(file):
             yield
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
         raise UserError(
             f"{file}: can't be read as Parquet",
             expected="a whole Parquet file",
