@@ -53,6 +53,8 @@ def listed_names(given: Any) -> list[str] | None:
         return None
     while len(given) == 1 and isinstance(given[0], list):
         given = given[0]
+    if [type(each) for each in given] == [int, int, str]:
+        raise ValueError("names expected, a span found")
     names: list[str] = []
     for each in given:
         if isinstance(each, list):

@@ -132,6 +132,7 @@ def test_what_looks_like_a_list_and_is_none() -> None:
     for written in (
         "[sport, news]", "{sport,news}", "{'a': 1, 'b': 2}", '{"a": 1}', '[["a"], ["b"]]',
         "[0, 1, 0]", "[0. 0. 1.]",
+        '[[0, 3, "who"]]',
     ):  # fmt: skip
         for kind, word in kinds:
             [found] = read(kind, pa.array([written]))
