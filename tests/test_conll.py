@@ -195,6 +195,19 @@ CONLLU = """\
             id="CoNLL-U with another key",
         ),
         pytest.param(
+            CONLLU.replace("\tVERB\t_", "\tVERB\tO").replace("\tPRON\t_", "\tPRON\tO"),
+            [
+                (4, "Vamos nos a el Mar Negro", ["LOC: Mar Negro"]),
+                (14, "# 10 000", ["SUM: 10 000"]),
+            ],
+            id="CoNLL-U with O for another thing",
+        ),
+        pytest.param(
+            "1\tAda\tB-PER\n\n1\tOh\tO\n",
+            [(1, "Ada", ["PER: Ada"]), (3, "Oh", [])],
+            id="sentences of a word",
+        ),
+        pytest.param(
             "# global.columns = ID FORM LEMMA NE MISC\n# text = x\n1\tAda\ta\tB-PER\tX=No\n"
             "2-3\tdu\t_\t_\t_\n2\tde\td\tO\t_\n3\tle\tl\tO\t_\n\n1\tOh\toh\tO\t_\n",
             [(3, "Ada de le", ["PER: Ada"]), (8, "Oh", [])],
@@ -301,6 +314,23 @@ def test_what_is_not_plain_to_see_is_told(tmp_path: Path) -> None:
         f"{file}: words are column 2, tags are NER= in column 10 of 10",
         f"{file}: words are column 2, tags column 3 of 4; columns 3 and 4 have tags alike",
     ]
+
+
+def test_files_of_several_shapes(tmp_path: Path) -> None:
+    (tmp_path / "a.conllu").write_text(CONLLU)
+    (tmp_path / "b.bio").write_text("Ada B-PER\nL I-PER\n")
+    (tmp_path / "c.conll").write_text("1 NNP B-NP O\n\nx NNP B-NP B-LOC\n")
+    (tmp_path / "d.conll").write_text("y NNP B-NP O\n")
+    (tmp_path / "e.iob2").write_text("1\tAda\tB-PER\n2\tL\tI-PER\n")
+    found = [
+        (row["text"], [row["text"][a:b] for a, b, _ in json.loads(row["label"])])
+        for batch in open_source(f"{tmp_path}/*").batches()
+        for row in batch.rows.to_pylist()
+    ]
+    assert found == [
+        ("Vamos nos a el Mar Negro", ["Mar Negro"]), ("# 10 000", ["10 000"]), ("Ada L", ["Ada L"]),
+        ("1", []), ("x", ["x"]), ("y", []), ("Ada L", ["Ada L"]),
+    ]  # fmt: skip
 
 
 def test_columns_by_name(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from textmill.components.sources.layout import Layout, Tagged, layout_of
+from textmill.components.sources.layout import Layout, Tagged, layout_of, shape_of
 from textmill.components.sources.source import (
     Batch,
     Rejected,
@@ -74,16 +74,27 @@ class Conll:
         return batched(self._rows(), ["text", "label"])
 
     def _rows(self) -> Iterator[Row | Rejected]:
-        layout, remark = layout_of(self._lines(), self.columns)
-        if remark:
-            warn(f"{self}: {remark}")
+        layouts = self._layouts()
         for file in self.files:
             with open_text(file, self.encoding) as lines:
-                for number, sentence in _sentences(lines, layout):
-                    yield _row(file, number, sentence, layout)
+                for number, sentence in _sentences(lines, layouts[file]):
+                    yield _row(file, number, sentence, layouts[file])
 
-    def _lines(self) -> Iterator[str]:
+    def _layouts(self) -> dict[str, Layout]:
+        """Returns what stands where in each file, alike in files of one shape."""
+        shapes: dict[tuple[int, bool], list[str]] = {}
         for file in self.files:
+            shapes.setdefault(shape_of(self._lines([file])), []).append(file)
+        layouts: dict[str, Layout] = {}
+        for files in shapes.values():
+            layout, remark = layout_of(self._lines(files), self.columns)
+            if remark:
+                warn(f"{listing(files)}: {remark}")
+            layouts |= dict.fromkeys(files, layout)
+        return layouts
+
+    def _lines(self, files: Iterable[str]) -> Iterator[str]:
+        for file in files:
             with open_text(file, self.encoding) as lines:
                 yield from lines
             yield ""

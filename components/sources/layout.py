@@ -173,12 +173,34 @@ class _Seen:
                     key, _, value = part.partition("=")
                     self.keys[place, key].add(value)
 
+    def shape(self) -> tuple[int, bool]:
+        """Returns how many columns most lines have, and whether the first counts words."""
+        if not self.widths:
+            return 0, False
+        total = self.widths.total()
+        width = max(self.widths, key=lambda each: (self.widths[each], each))
+        counts = self.continued > 0 or 1 < total == self.counted  # 1, 1, 1: sentences of a word
+        return width, width > 2 and counts and self.counted >= _NUMBERED * total
+
     def fits(self, width: int, tags: _Column, enough: float) -> bool:
         """Returns whether lines of a width are common, and end with the names of `tags`."""
         names = self.columns[width, width - 1].names
         return self.widths[width] >= enough and (
             not names or bool(names.keys() & tags.names.keys())
         )
+
+
+def shape_of(lines: Iterable[str]) -> tuple[int, bool]:
+    r"""Returns how many columns most lines have, and whether the first counts words.
+
+    Example:
+        >>> shape_of(["1\tAda\tB-PER\n", "2\tslept\tO\n"])
+        (3, True)
+    """
+    seen = _Seen()
+    for line in lines:
+        seen.add(line)
+    return seen.shape()
 
 
 def layout_of(lines: Iterable[str], columns: Sequence[str] = ()) -> tuple[Layout, str]:
@@ -211,8 +233,7 @@ def layout_of(lines: Iterable[str], columns: Sequence[str] = ()) -> tuple[Layout
     if not seen.widths:
         return Layout(widths=frozenset(seen.hashes)), ""
     total = seen.widths.total()
-    width = max(seen.widths, key=lambda each: (seen.widths[each], each))
-    numbered = width > 2 and seen.continued > 0 and seen.counted >= _NUMBERED * total
+    width, numbered = seen.shape()
     if columns:
         return Layout(*_named(columns), "", frozenset([len(columns)]), numbered), ""
     if seen.documents and width > _NAME_2012:
@@ -221,6 +242,15 @@ def layout_of(lines: Iterable[str], columns: Sequence[str] = ()) -> tuple[Layout
     word = seen.names.index("FORM") if "FORM" in seen.names else int(numbered)
     found = {place: seen.columns[width, place] for place in range(word + 1, width)}
     tags = [place for place, column in found.items() if column.tags >= _MOST * column.values]
+    keys = [
+        key
+        for key, column in seen.keys.items()
+        if key[0] > word and column.tags >= _NUMBERED * column.values
+    ]
+    if keys and not any(found[place].names for place in tags):
+        place, key = max(keys, key=lambda key: seen.keys[key].names.total())
+        remark = f"words are column {word + 1}, tags are {key}= in column {place + 1} of {width}"
+        return Layout(word, place, key, numbered=numbered), remark
     if tags:
         tag, alike = _of_layers(found, tags)
         widths = frozenset(w for w in seen.widths if seen.fits(w, found[tag], _USUAL * total))
@@ -230,21 +260,12 @@ def layout_of(lines: Iterable[str], columns: Sequence[str] = ()) -> tuple[Layout
         elif not numbered and tag == width - 1:
             remark = ""
         return Layout(word, -1 if tag == width - 1 else tag, "", widths, numbered), remark
-    keys = [
-        key
-        for key, column in seen.keys.items()
-        if key[0] > word and column.tags >= _NUMBERED * column.values
-    ]
-    if keys:
-        place, key = max(keys, key=lambda key: seen.keys[key].names.total())
-        remark = f"words are column {word + 1}, tags are {key}= in column {place + 1} of {width}"
-        return Layout(word, place, key, numbered=numbered), remark
     if any(column.tags for column in found.values()):
         return Layout(word, -1, "", frozenset(seen.widths), numbered), ""
     raise UserError(
         "no column holds tags",
         expected="tags in BIO, BIOES or BILOU, such as O, B-PER and I-PER",
-        received=f"{width} columns, none of which is of that kind",
+        received=f"{width} column{'s' * (width > 1)}, and no values of that kind",
         fix='name the columns, those with words and tags "text" and "label": '
         'columns = ["id", "text", "label", "other"]',
     )
