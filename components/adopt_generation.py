@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textmill.artifact import Model, write_json
 from textmill.components.cleaning import UNTOUCHED
 from textmill.errors import UserError
 from textmill.models.preset import Preset
+from textmill.progress import warn
 from textmill.quiet import import_tensorflow
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from textmill.models.causal_tokenizer import Ends
+    from textmill.models.generation_config import Decoding
 
 
 def adopt_generation(out: Model, *, checkpoint: Preset, max_length: int | None = None) -> None:
     """Writes a causal language model, or BART, with its tokenizer, to `out`.
 
     Its numbers do not change. A prompt stands where its chat template has what a user says first;
-    where it has none, behind the tokens that its tokenizer begins a text with.
+    where it has none, among the tokens that its tokenizer puts around a text. It decodes as
+    `generation_config.json` says; what of it is not served is told in a line each.
 
     Args:
         out: As `train_generation` or `train_seq2seq` leaves it, without what only a training can
@@ -58,15 +66,23 @@ SIDES = ("max_source_length", "max_target_length")
 def _causal(checkpoint: Preset, max_length: int | None) -> tuple[Any, dict[str, Any], Any, int]:
     """Returns a causal language model, its `task.json`, its tokenizer and its length."""
     from textmill.models.causal_lm import task_class
-    from textmill.models.causal_tokenizer import load_causal_tokenizer
-    from textmill.models.chat import PLAIN, Chat, template_of, writing_facts
+    from textmill.models.causal_tokenizer import around, load_causal_tokenizer
+    from textmill.models.chat import PLAIN, chat_of, template_of, writing_facts
     from textmill.models.decoders import load_decoder, positions
+    from textmill.models.generation_config import decoding
 
     length = _length(max_length, positions(checkpoint))
     tokenizer, ends = load_causal_tokenizer(checkpoint)
     template = template_of(checkpoint)
-    chat = Chat(template, tokenizer, ends.begin, ends.end) if template != PLAIN else None
-    facts = writing_facts(tokenizer, ends, chat, before=_before(checkpoint))
+    chat = chat_of(checkpoint, tokenizer, ends) if template != PLAIN else None
+    facts = writing_facts(tokenizer, ends, chat)
+    if not checkpoint.from_keras:
+        how = decoding(checkpoint, longest=length)
+        if chat is None:
+            before, after = around(checkpoint)
+            facts["framing"] |= {"before": before, "after": after}
+        facts |= _decoding(how, _stop(checkpoint, how, facts["stop"], tokenizer))
+        facts["start"] = _start(how, ends, tokenizer)
     backbone = load_decoder(checkpoint, vocabulary_size=0, dropout=0.0)
     about = {"task": "text_generation", "max_length": length, "longest": length, **facts}
     return task_class(backbone)(backbone=backbone), about, tokenizer, length
@@ -75,6 +91,7 @@ def _causal(checkpoint: Preset, max_length: int | None) -> tuple[Any, dict[str, 
 def _pair(checkpoint: Preset, max_length: int | None) -> tuple[Any, dict[str, Any], Any, int]:
     """Returns an encoder-decoder; see `_causal`."""
     from textmill.models.encoder_decoders import load_encoder_decoder, longest
+    from textmill.models.generation_config import decoding
     from textmill.models.pair_frame import pair_ends
     from textmill.models.seq2seq import task_class
 
@@ -84,6 +101,10 @@ def _pair(checkpoint: Preset, max_length: int | None) -> tuple[Any, dict[str, An
     length = _length(max_length, most)
     tokenizer, ends = pair_ends(checkpoint)
     about = {"task": "seq2seq", **ends.about(), **dict.fromkeys(SIDES, length)}
+    if not checkpoint.from_keras:
+        how = decoding(checkpoint, longest=length, begin=1)
+        about["target_begin"] = [ends.target[0], *([] if how.forced is None else [how.forced])]
+        about |= _decoding(how, _stop(checkpoint, how, about["stop"], tokenizer))
     return task_class(backbone)(backbone=backbone), about, tokenizer, length
 
 
@@ -100,11 +121,42 @@ def _length(wanted: int | None, longest: int) -> int:
     return wanted
 
 
-def _before(checkpoint: Preset) -> list[int] | None:
-    """Returns what a checkpoint's tokenizer puts before a text; None where no file says it."""
-    from tokenizers import Tokenizer
+def _decoding(how: Decoding, stop: list[int]) -> dict[str, Any]:
+    """Returns what `task.json` says of how a checkpoint decodes; and tells what is left out."""
+    for line in how.told:
+        warn(line)
+    return {
+        "stop": stop,
+        "stop_strings": how.stop_strings,
+        "defaults": how.defaults,
+        "processors": how.processors,
+    }
 
-    file = checkpoint.file("tokenizer.json")
-    if checkpoint.from_keras or file is None:
-        return None
-    return list(Tokenizer.from_file(str(file)).encode("").ids)
+
+def _stop(checkpoint: Preset, how: Decoding, known: list[int], tokenizer: Tokenizer) -> list[int]:
+    """Returns the tokens of which each ends a text: those that transformers goes by.
+
+    Args:
+        checkpoint: The model.
+        how: What its files say.
+        known: Tokens with which its tokenizer ends a text, or its template a response. llama.cpp
+            heeds them, transformers does not.
+        tokenizer: Of the model.
+    """
+    if checkpoint.gguf:
+        return sorted({*known, *how.stop})
+    missing = [str(tokenizer.id_to_token(i)) for i in known if i not in how.stop]
+    if missing:
+        warn(
+            f"{checkpoint.name}: {', '.join(missing)} ends no text, for generate() of transformers "
+            "does not end there either; add it to eos_token_id in generation_config.json"
+        )
+    return how.stop
+
+
+def _start(how: Decoding, ends: Ends, tokenizer: Tokenizer) -> int:
+    """Returns the token that an empty prompt consists of."""
+    if how.start is not None:
+        return how.start
+    warn(f"no file says bos_token_id: an empty prompt begins with {ends.begin}")
+    return ends.ids(tokenizer)[0]

@@ -37,7 +37,7 @@ TOLERANCES: dict[Name, float] = {
 }
 KEPT = (
     *("task", "max_length", "max_source_length", "max_target_length", "cleaning", "begin", "end"),
-    *("stop", "framing", "target_begin", "chat_template"),
+    *("stop", "start", "framing", "target_begin", "chat_template", "processors"),
 )
 
 
@@ -63,8 +63,8 @@ def export_generation(
         model: What was trained.
         examples: Where prompts of golden rows come from, beside strange ones.
         precision: In what numbers weights are stored and multiplied; logits are float32 always.
-        defaults: How texts are decoded where a request says nothing; None: by the likeliest tokens,
-            as many as `most_new` says.
+        defaults: How texts are decoded where a request says nothing; None: as the model's own files
+            say, or else by the likeliest tokens, as many as `most_new` says.
         stop: Strings with which a text ends, beside the tokens of the model.
 
     Raises:
@@ -78,13 +78,14 @@ def export_generation(
     made = writer(model, precision, stop=stop)
     about, asked = made.about, Inputs(made.asks)
     converses = "chat_template" in about
-    defaults = defaults or made.greedy
+    defaults = defaults or made.defaults
     write_generator(
         out.path,
         decoder=made.decoder,
         prompts=made.prompts,
         detokenizer=made.detokenizer,
         endings=made.endings,
+        processors=made.processors,
         defaults=defaults,
         converses=converses,
     )
@@ -96,6 +97,7 @@ def export_generation(
         prompts,
         made.drafts,
         endings=made.endings,
+        processors=made.processors,
         certain=4 * near,  # both of two tokens may be off, and what stood before them
     )
     manifest: dict[str, Any] = {
@@ -103,7 +105,7 @@ def export_generation(
         "kind": WRITES,
         **{key: about[key] for key in KEPT if key in about},
         "asks": made.asks,
-        "stop_strings": list(stop),
+        "stop_strings": list(made.endings.strings),
         "longest": made.decoder.longest,
         "defaults": defaults._asdict(),
         "made_from": {

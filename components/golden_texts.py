@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from textmill.components.processed import processed
 from textmill.progress import advance
+from textmill.serving.processors import NONE, Processors
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -25,6 +27,8 @@ class Trained(NamedTuple):
         read: The tokens of a prompt as the model reads them where so many are to come behind it.
         logits: Of the token behind a prompt and behind each of the tokens that follow it: float
             [1 + following, vocabulary].
+        begin: The tokens that what is written begins with; of a decoder none, for its prompt is
+            what it goes on with.
         encode: The tokens of a text by itself.
         decode: The text of tokens.
     """
@@ -32,6 +36,7 @@ class Trained(NamedTuple):
     room: Callable[[list[int]], int]
     read: Callable[[str, int], list[int]]
     logits: Callable[[list[int], list[int]], npt.NDArray[Any]]
+    begin: list[int] | None
     encode: Callable[[str], list[int]]
     decode: Callable[[list[int]], str]
 
@@ -43,6 +48,7 @@ def golden_texts(
     *,
     endings: Endings,
     certain: float,
+    processors: Processors = NONE,
 ) -> list[dict[str, Any]]:
     """Returns prompts with the likeliest tokens behind them, one after the other.
 
@@ -57,6 +63,7 @@ def golden_texts(
         endings: With what a text ends.
         certain: An answer is cut off before a token that is likelier than the next one by less than
             this, in nats: there, rounding may decide.
+        processors: What is done to logits before a token is taken.
 
     Returns:
         Each prompt with `answer`, the text; `max_new_tokens`, with which a greedy answer is it; and
@@ -64,14 +71,17 @@ def golden_texts(
     """
     found = []
     # Of a prompt that is cut, more is read where fewer tokens are to come: so it gets one.
-    reads = [trained.read(prompt, 1) for prompt in prompts]
-    room = [max(1, min(NEW, trained.room(ids))) for ids in reads]
-    drafts = draft(prompts, room)
+    # Where the last token is a forced one, it is asked for beside them.
+    forced = 1 if processors.forced_eos else 0
+    reads = [trained.read(prompt, 1 + forced) for prompt in prompts]
+    room = [max(1, min(NEW, trained.room(ids) - forced)) for ids in reads]
+    drafts = draft(prompts, [most + forced for most in room])
     for i, (prompt, read, most) in enumerate(zip(prompts, reads, room, strict=True)):
         advance(i, len(prompts), "golden rows")
         tokens = drafts[i] if most > 1 else []
         likely = _log_softmax(trained.logits(read, tokens))
-        answer, count = _greedy(likely, tokens, endings, certain)
+        text_before = read if trained.begin is None else trained.begin
+        answer, count = _greedy(likely, tokens, text_before, endings, certain, processors)
         text = _until(trained.decode(answer), endings.strings)
         again = trained.encode(text)
         if again != tokens[: len(again)]:
@@ -80,7 +90,7 @@ def golden_texts(
             {
                 "prompt": prompt,
                 "answer": text,
-                "max_new_tokens": count,
+                "max_new_tokens": count + forced,
                 "log_probability": float(sum(likely[n, token] for n, token in enumerate(again))),
             }
         )
@@ -93,18 +103,27 @@ def _until(text: str, strings: Sequence[str]) -> str:
 
 
 def _greedy(
-    likely: npt.NDArray[Any], draft: list[int], endings: Endings, certain: float
+    likely: npt.NDArray[Any],
+    draft: list[int],
+    before: list[int],
+    endings: Endings,
+    certain: float,
+    processors: Processors,
 ) -> tuple[list[int], int]:
     """Returns the tokens of an answer, and how many must be drawn for them.
 
     Args:
         likely: Log-probabilities, float64 [1 + draft, vocabulary].
         draft: As in `golden_texts`.
-        endings: Likewise.
+        before: The tokens that the answer is written behind.
+        endings: As in `golden_texts`.
         certain: Likewise.
+        processors: Likewise.
     """
     answer: list[int] = []
-    for step, row in enumerate(likely[: max(len(draft), 1)]):
+    for step, raw in enumerate(likely[: max(len(draft), 1)]):
+        text = [*before, *answer]
+        row = processed(raw, text, step=step, endings=endings, processors=processors)
         second, best = np.sort(row)[-2:]
         if best - second < certain:
             return answer, step

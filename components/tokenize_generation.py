@@ -13,8 +13,9 @@ from textmill.components.generation_rows import Made, write_split
 from textmill.components.token_shards import training_texts, whole_texts
 from textmill.errors import UserError
 from textmill.models.causal_tokenizer import END, Ends, load_causal_tokenizer
-from textmill.models.chat import Chat, messages_of, template_of, writing_facts
+from textmill.models.chat import Chat, chat_of, messages_of, writing_facts
 from textmill.models.decoders import positions
+from textmill.models.generation_config import end_ids
 from textmill.models.preset import Preset, Scratch
 from textmill.models.search_point import Point, chosen
 from textmill.models.token_ids import Pieces, TokenIds
@@ -76,8 +77,9 @@ def tokenize_generation(
     tokenizer.save(str(out.tokenizer_file))
     graph_tokenizer(out.tokenizer_file)  # what can not be served is refused before it is trained
     begin, end = ends.ids(tokenizer)
-    chat = Chat(template_of(preset), tokenizer, ends.begin, ends.end) if conversations else None
-    write_json(out.path / "generation.json", writing_facts(tokenizer, ends, chat))
+    chat = chat_of(preset, tokenizer, ends) if conversations else None
+    stop = end_ids(preset) if isinstance(preset, Preset) else ()
+    write_json(out.path / "generation.json", writing_facts(tokenizer, ends, chat, stop=stop))
     info = whole_texts(examples, max_length, learned=RESPONSE if conversations else None)
     for split in SPLITS:
         make: _Conversations | _Documents = _Documents(TokenIds(tokenizer), begin, end)

@@ -10,7 +10,7 @@ import numpy as np
 
 from textmill.components.cleaning import Cleaning, clean
 from textmill.components.golden_texts import Trained
-from textmill.prompt_frame import PromptFrame
+from textmill.prompt_frame import PromptFrame, stripped
 
 if TYPE_CHECKING:
     import keras
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 def trained_decoder(
-    network: keras.Model, tokenizer: Tokenizer, about: dict[str, Any], longest: int
+    network: keras.Model,
+    tokenizer: Tokenizer,
+    about: dict[str, Any],
+    longest: int,
+    *,
+    start: int,
 ) -> Trained:
     """Returns a causal language model.
 
@@ -29,11 +34,12 @@ def trained_decoder(
         tokenizer: What it was trained with.
         about: Its `task.json`.
         longest: Tokens that a prompt and what comes behind it may have.
+        start: What a prompt without a token consists of.
     """
     frame, inside = PromptFrame(**about["framing"]), _inside(tokenizer, about)
 
     def read(prompt: str, most: int) -> list[int]:
-        ids = [*frame.before, *inside(prompt), *frame.after]
+        ids = [*frame.before, *inside(prompt), *frame.after] or [start]
         return ids[-max(longest - most, (longest + 1) // 2) :]
 
     def logits(prompt: list[int], after: list[int]) -> Any:
@@ -42,7 +48,12 @@ def trained_decoder(
         return np.asarray(found)[0, len(prompt) - 1 :]
 
     return Trained(
-        lambda prompt: longest - len(prompt), read, logits, encoder(tokenizer), tokenizer.decode
+        lambda prompt: longest - len(prompt),
+        read,
+        logits,
+        None,
+        encoder(tokenizer),
+        tokenizer.decode,
     )
 
 
@@ -69,7 +80,12 @@ def trained_encoder_decoder(
             return np.asarray(network(given))[0, len(begin) - 1 :]
 
     return Trained(
-        lambda _: longest - len(begin), read, logits, encoder(tokenizer), tokenizer.decode
+        lambda _: longest - len(begin),
+        read,
+        logits,
+        list(begin),
+        encoder(tokenizer),
+        tokenizer.decode,
     )
 
 
@@ -90,6 +106,6 @@ def _inside(tokenizer: Tokenizer, about: dict[str, Any]) -> Read:
 
     def inside(prompt: str) -> list[int]:
         (text,) = clean(pa.array([prompt], pa.string()), rules).to_pylist()
-        return encode(frame.before_text + text + frame.after_text)
+        return encode(frame.before_text + stripped(text, frame.strip) + frame.after_text)
 
     return inside

@@ -17,7 +17,7 @@ from textmill.models.decoder_serving_weights import decoder_serving_weights
 from textmill.models.encoder_decoder_serving_weights import encoder_decoder_serving_weights
 from textmill.models.tokenizer import read_tokenizer
 from textmill.progress import advance
-from textmill.prompt_frame import PromptFrame
+from textmill.prompt_frame import PromptFrame, stripped
 from textmill.serving.decoder import Decoder
 from textmill.serving.defaults import GREEDY, Defaults, decoded, most_new
 from textmill.serving.detokenizer import Detokenizer
@@ -27,6 +27,7 @@ from textmill.serving.generation import generate
 from textmill.serving.generator import PROMPT, SOURCE
 from textmill.serving.graph_tokenizer import graph_tokenizer
 from textmill.serving.precision import PRECISIONS, Name
+from textmill.serving.processors import Processors
 from textmill.serving.prompts import Prompts, special_tokens
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Writer:
         prompts: Makes token ids of prompts.
         detokenizer: Makes text of token ids.
         endings: With what a text ends.
+        processors: What is done to logits, whatever a request says.
         about: `task.json` of the model.
         tokenizer: What the model was trained with.
         trained: The model as Keras has it.
@@ -55,6 +57,7 @@ class Writer:
     prompts: Prompts
     detokenizer: Detokenizer
     endings: Endings
+    processors: Processors
     about: dict[str, Any]
     tokenizer: Tokenizer
     trained: Trained
@@ -72,10 +75,12 @@ class Writer:
         return self.decoder.longest
 
     @property
-    def greedy(self) -> Defaults:
-        """How it decodes where nobody says anything."""
+    def defaults(self) -> Defaults:
+        """How it decodes where nobody says anything: as a checkpoint says, or else greedily."""
         alone = isinstance(self.decoder, EncoderDecoder)
-        return GREEDY._replace(max_new_tokens=most_new(self.decoder.longest, alone=alone))
+        usual = GREEDY._replace(max_new_tokens=most_new(self.decoder.longest, alone=alone))
+        found = usual._replace(**self.about.get("defaults", {}))
+        return found._replace(max_new_tokens=max(found.max_new_tokens, found.min_new_tokens))
 
     def conversation(self, prompt: str) -> str:
         """Returns a prompt with what stands around it, special tokens as text."""
@@ -84,7 +89,7 @@ class Writer:
             self.tokenizer.decode(ids, skip_special_tokens=False)
             for ids in (frame.before, frame.after)
         )
-        return before + frame.before_text + prompt + frame.after_text + after
+        return before + frame.before_text + stripped(prompt, frame.strip) + frame.after_text + after
 
     def answers(self, prompts: Sequence[str], how: Defaults = GREEDY) -> list[str]:
         """Returns what the model puts behind each prompt.
@@ -135,7 +140,8 @@ class Writer:
         import tensorflow as tf
 
         def written(some: Any) -> tf.Tensor:
-            found, _ = decoded(*self.decoder.begun(read(some)), how, self.endings)
+            ids = read(some)
+            found, _ = decoded(*self.decoder.begun(ids), how, self.endings, self.processors)
             return cut(self.detokenizer(found), self.endings)
 
         ask = tf.function(written, input_signature=[kind])
@@ -161,7 +167,8 @@ class Writer:
 
         def drawn(some: tf.Tensor, most: tf.Tensor) -> tf.Tensor:
             wishes = GREEDY.rows(tf.size(some))._replace(max_new_tokens=most)
-            return generate(*self.decoder.begun(self.prompts(some)), wishes, self.endings)[0]
+            ids = self.prompts(some)
+            return generate(*self.decoder.begun(ids), wishes, self.endings, self.processors)[0]
 
         specs = [tf.TensorSpec([None], kind) for kind in (tf.string, tf.int32)]
         ask = tf.function(drawn, input_signature=specs)
@@ -187,6 +194,7 @@ def writer(model: Model, precision: Name = "float32", *, stop: tuple[str, ...] =
     about, file, kind = model.task(), model.tokenizer_file, PRECISIONS[precision]
     tokenizer, detokenizer = read_tokenizer(file), Detokenizer(file)
     rules = Cleaning(**about["cleaning"])
+    start = about.get("start", id_of(tokenizer, about["end"]))
     decoder: Decoder | EncoderDecoder
     if about["task"] == SEQ2SEQ:
         network, most_read = seq2seq.load(model.path), about["max_source_length"]
@@ -199,16 +207,18 @@ def writer(model: Model, precision: Name = "float32", *, stop: tuple[str, ...] =
         network, most_read = causal_lm.load(model.path), None
         weights = decoder_serving_weights(network.backbone, longest=about["longest"])
         decoder = Decoder(weights, kind)
-        trained = trained_decoder(network, tokenizer, about, decoder.longest)
+        trained = trained_decoder(network, tokenizer, about, decoder.longest, start=start)
     prompts = Prompts(
         graph_tokenizer(file),
         PromptFrame(**about["framing"]),
-        start=id_of(tokenizer, about["end"]),
+        start=start,
         # Only whole conversations have special tokens in them; BART's <mask> is one that takes
         # spaces along, which no graph does.
         special={} if about["task"] == SEQ2SEQ else special_tokens(file),
         clean=lambda texts: clean_graph(texts, rules),
         longest=most_read,
     )
-    endings = Endings(tuple(about["stop"]), stop, detokenizer.of_tokens if stop else ())
-    return Writer(decoder, prompts, detokenizer, endings, about, tokenizer, trained)
+    strings = tuple(dict.fromkeys([*about.get("stop_strings", ()), *stop]))
+    endings = Endings(tuple(about["stop"]), strings, detokenizer.of_tokens if strings else ())
+    processors = Processors(**about.get("processors", {}))
+    return Writer(decoder, prompts, detokenizer, endings, processors, about, tokenizer, trained)

@@ -65,7 +65,8 @@ def written(
         references = [_first(halves[i][1], tokenizer, most) for i in known]
         generated = writer.answers(prompts, how)
     else:
-        chat = Chat(about["chat_template"], tokenizer, about["begin"], about["end"])
+        begin = about.get("bos_token", about["begin"])
+        chat = Chat(about["chat_template"], tokenizer, begin, about["end"])
         said = [messages_of(text) for text in texts]
         prompts = [_shown(messages[:-1]) for messages in said]
         references = [messages[-1][1] for messages in said]

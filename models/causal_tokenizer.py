@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 END = "<|endoftext|>"  # of GPT-2, and of what is trained here
+# What `AutoTokenizer` reads.
+FILES = (
+    *("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *("added_tokens.json", "vocab.json", "merges.txt"),
+)
 Split = Literal["gpt2", "smollm", "llama3", "qwen2"]  # whose rule parts a text into words
 # KerasHub's class -> the rule that the tokenizer of the model has.
 _KERAS: dict[str, Split] = {
@@ -59,6 +66,65 @@ def load_causal_tokenizer(preset: Preset) -> tuple[Tokenizer, Ends]:
     else:
         tokenizer = load_tokenizer(preset)
     return tokenizer, _ends(preset, tokenizer)
+
+
+def begin_token(preset: Preset, ends: Ends) -> str:
+    """Returns the token that a chat template knows as bos_token; "" if there is none.
+
+    Args:
+        preset: Whose template it is.
+        ends: The tokens around a document, of which the first may stand in for one.
+    """
+    ours = preset.read("textmill/task.json") if preset.local else None
+    if ours is not None:
+        return str(ours.get("bos_token", ends.begin))
+    if preset.from_keras:
+        return ends.begin
+    if preset.gguf:
+        return str((preset.read("tokenizer_config.json") or {}).get("bos_token", ""))
+    return str(_theirs(preset).bos_token or "")
+
+
+def around(preset: Preset) -> tuple[list[int], list[int]]:
+    """Returns the tokens that a tokenizer puts before a text, and those behind it.
+
+    Of a folder they are what `AutoTokenizer` puts there, which goes by `tokenizer_config.json` and
+    by the class that is named there as much as by `tokenizer.json`.
+
+    Raises:
+        UserError: `AutoTokenizer` can't read the files.
+    """
+    from tokenizers import Tokenizer
+
+    if preset.gguf:
+        made = Tokenizer.from_file(str(preset.file("tokenizer.json")))
+        whole, text = (made.encode("a", add_special_tokens=both).ids for both in (True, False))
+    else:
+        theirs = _theirs(preset)
+        whole, text = (theirs.encode("a", add_special_tokens=both) for both in (True, False))
+    size = len(text)
+    at = next(i for i in range(len(whole)) if whole[i : i + size] == text)
+    return list(whole[:at]), list(whole[at + size :])
+
+
+def _theirs(preset: Preset) -> Any:
+    """Returns the tokenizer of transformers; no code of the preset is run."""
+    from transformers import AutoTokenizer
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name in FILES:
+            file = preset.file(name)
+            if file is not None:
+                shutil.copy(file, Path(folder) / name)
+        try:
+            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        except Exception as error:  # files that a user gave can be wrong in any way
+            raise UserError(
+                f"{preset.name}: transformers can't read its tokenizer",
+                expected="a tokenizer that AutoTokenizer loads",
+                received=f"{type(error).__name__}: {error}".partition("\n")[0][:200],
+                fix="save the model again with its tokenizer, by save_pretrained()",
+            ) from error
 
 
 def byte_level(

@@ -179,7 +179,16 @@ class GgufFile(Mapping[str, Array]):
             "attention_bias": self._has_bias("self_attn") and self.kind == "llama",
             "mlp_bias": self._has_bias("mlp"),
             "hidden_act": "silu",
+            **self._ends(),
         }
+
+    def _ends(self) -> dict[str, Any]:
+        """Returns the tokens that begin and end a text: one that ends a turn ends it as well."""
+        begin = self.value("tokenizer.ggml.bos_token_id")
+        names = ("eos", "eot", "eom")
+        found = [self.value(f"tokenizer.ggml.{name}_token_id") for name in names]
+        ends = list(dict.fromkeys(int(each) for each in found if each is not None))
+        return {"bos_token_id": begin, "eos_token_id": ends or None}
 
     def tokenizer(self) -> tuple[Any, dict[str, Any]]:
         """Returns its tokenizer, of the `tokenizers` library, and `tokenizer_config.json`.
@@ -224,6 +233,7 @@ class GgufFile(Mapping[str, Array]):
             for name in ("bos", "eos")
             if (number := self.value(f"tokenizer.ggml.{name}_token_id")) is not None
         }
+        made.post_processor = self._around(tokens, rule or "default")
         return made, {**about, "chat_template": self.value("tokenizer.chat_template")}
 
     def _kinds(self, tokens: list[str]) -> list[int]:
@@ -248,6 +258,24 @@ class GgufFile(Mapping[str, Array]):
                 fix="take the file again from where it came, or make it anew",
             )
         return list(kinds)
+
+    def _around(self, tokens: list[str], rule: str) -> Any:
+        """Returns what puts the tokens around a text that llama.cpp puts there.
+
+        Source: `llama_vocab::impl::load` of llama.cpp, src/llama-vocab.cpp: of a byte-level BPE
+        only Llama 3's begins a text with a token where the file does not say.
+        """
+        from tokenizers.processors import TemplateProcessing
+
+        usual = {"bos": SPLITS[rule] == "llama3", "eos": False}
+        around = {}
+        for name, known in usual.items():
+            number = self.value(f"tokenizer.ggml.{name}_token_id")
+            if self.value(f"tokenizer.ggml.add_{name}_token", known) and number is not None:
+                around[name] = (tokens[int(number)], int(number))
+        parts = [*(around[n][0] for n in ("bos",) if n in around), "$A"]
+        parts += [around[n][0] for n in ("eos",) if n in around]
+        return TemplateProcessing(single=parts, special_tokens=list(dict(around.values()).items()))
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from textmill.models.causal_tokenizer import END, id_of, load_causal_tokenizer
+from textmill.models.generation_config import end_ids, generation_config
 from textmill.models.preset import Preset
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ class Ends(NamedTuple):
         after: Behind it.
         target: Before a target: what the decoder reads first; one at least.
         stop: Behind it.
+        stops: The tokens of which each ends what is written, `stop` among them.
         begin: The token that begins a text.
         end: The token that ends one.
     """
@@ -27,6 +29,7 @@ class Ends(NamedTuple):
     after: tuple[int, ...]
     target: tuple[int, ...]
     stop: int
+    stops: tuple[int, ...]
     begin: str
     end: str
 
@@ -34,7 +37,7 @@ class Ends(NamedTuple):
     def new(tokenizer: Tokenizer) -> Ends:
         """Returns those of a new model: one token ends sources, and begins and ends targets."""
         end = id_of(tokenizer, END)
-        return Ends((), (end,), (end,), end, END, END)
+        return Ends((), (end,), (end,), end, (end,), END, END)
 
     def about(self) -> dict[str, Any]:
         """Returns what serving must know of them, for `generation.json`."""
@@ -44,7 +47,7 @@ class Ends(NamedTuple):
             "target_begin": list(self.target),
             "begin": self.begin,
             "end": self.end,
-            "stop": [self.stop],
+            "stop": list(self.stops),
         }
 
 
@@ -65,8 +68,24 @@ def pair_ends(preset: Preset) -> tuple[Tokenizer, Ends]:
     if about and "target_begin" in about:
         framing = about["framing"]
         around = (tuple(framing["before"]), tuple(framing["after"]), tuple(about["target_begin"]))
-        return tokenizer, Ends(*around, int(about["stop"][0]), ends.begin, ends.end)
-    known = {**preset.config(), **(preset.read("generation_config.json") or {})}
-    first = known.get("decoder_start_token_id")
-    first = end if first is None else int(first)
-    return tokenizer, Ends((begin,), (end,), (first, begin), end, ends.begin, ends.end)
+        return tokenizer, Ends(*around, end, tuple(about["stop"]), ends.begin, ends.end)
+    target = (decoder_start(preset, end), begin)
+    stops = tuple(dict.fromkeys([end, *end_ids(preset)]))
+    return tokenizer, Ends((begin,), (end,), target, end, stops, ends.begin, ends.end)
+
+
+def decoder_start(preset: Preset, usual: int) -> int:
+    """Returns the token that a decoder reads first.
+
+    Args:
+        preset: The encoder-decoder.
+        usual: The token where no file says it.
+
+    Source: `_prepare_special_tokens` of transformers 5.24: where there is none, the token that
+    begins a text.
+    """
+    known = generation_config(preset)
+    names = ("decoder_start_token_id", "bos_token_id")
+    found = [known[name] for name in names if name in known]
+    found += [first] if (first := preset.config().get(names[0])) is not None else []
+    return int(found[0]) if found else usual

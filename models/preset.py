@@ -11,7 +11,7 @@ from textmill.errors import UserError, nearest, one_of
 
 # What a model is made of. Other files of a folder (a README, the same weights in a second format)
 # neither change what is trained nor should they make it run again.
-_PARTS = (".json", ".txt", ".safetensors", ".h5", ".bin")
+_PARTS = (".json", ".jinja", ".txt", ".safetensors", ".h5", ".bin")
 
 # Layers and width: https://github.com/google-research/bert#smaller-bert-models (Turc et al., 2019).
 _SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "base": (12, 768)}

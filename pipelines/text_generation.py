@@ -31,6 +31,7 @@ from textmill.config import STRICT
 from textmill.errors import UserError
 from textmill.models.causal_learner import NextToken
 from textmill.models.decoder_serving_weights import check_served
+from textmill.models.preset import Preset, Scratch
 from textmill.models.settings import Settings
 from textmill.pipelines.data import Clean, Files, Share
 from textmill.pipelines.sections import Check, Condition, Export, Push, Tune
@@ -84,8 +85,12 @@ class Texts(Files):
         """Whether rows are conversations."""
         return bool(self.messages or self.prompt or self.response)
 
-    def texts(self, name: str) -> Source:
+    def texts(self, name: str, preset: Preset | Scratch | None = None) -> Source:
         """Returns the source that `name` stands for, read as this section says.
+
+        Args:
+            name: A file, a glob, a folder, or `tfds:NAME`.
+            preset: The model whose chat template must take each conversation.
 
         Raises:
             UserError: The columns of conversations are not those of one way to have them; or their
@@ -115,7 +120,9 @@ class Texts(Files):
                     received=f"data.{key}",
                     fix=f"remove data.{key}; use data.test_source to name what is tested on",
                 )
-        return Conversations(found, self.messages or "", self.prompt or "", self.response or "")
+        return Conversations(
+            found, self.messages or "", self.prompt or "", self.response or "", preset
+        )
 
     def cleaning(self) -> Cleaning:
         """Returns how texts are cleaned."""
@@ -189,12 +196,12 @@ def text_generation(run: Runner, config: Config) -> Pushed | Evaluation:
         check_served(preset)
     examples = run(
         ingest,
-        data.texts(data.source),
+        data.texts(data.source, preset),
         text="text" if data.conversations else data.text,
         label=None,
         split=data.split,
         split_column=data.split_column,
-        test_source=data.texts(data.test_source) if data.test_source else None,
+        test_source=data.texts(data.test_source, preset) if data.test_source else None,
         where=data.where,
         cleaning=data.cleaning(),
     )

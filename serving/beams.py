@@ -1,7 +1,7 @@
 """Beam search: of each text several beginnings are kept, and the likeliest whole one is the answer.
 
 Which ends are kept, how lengths are weighed and when a row is done is as in Hugging Face's
-`generate(num_beams=…, early_stopping=False)`, so that sequences are the same.
+`generate(num_beams=…)`, so that sequences are the same.
 
 Source: https://arxiv.org/abs/1409.3215, section 3.2;
 https://huggingface.co/docs/transformers/generation_strategies.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from textmill.serving.endings import Endings, ended, without_ends
 from textmill.serving.generation import heeded
+from textmill.serving.processors import NONE, Processors
 from textmill.serving.read import following
 from textmill.serving.room import Room, room
 from textmill.serving.sampling import Wishes
@@ -72,6 +73,7 @@ def search(
     *,
     beams: int,
     length_penalty: tf.Tensor,
+    processors: Processors = NONE,
 ) -> tuple[tf.RaggedTensor, tf.Tensor]:
     """Returns the likeliest of what may come behind prompts, as far as beams find it.
 
@@ -84,6 +86,7 @@ def search(
         beams: Beginnings that are kept.
         length_penalty: float32 [rows]; the log-probability of a whole text is divided by its length
             to this power: the larger, the longer texts are.
+        processors: What is done to log-probabilities, and when the search ends.
 
     Returns:
         As `textmill.serving.generation.generate`.
@@ -92,7 +95,9 @@ def search(
 
     held = room(prompts, wishes.max_new_tokens, network.longest)
     rows, most, slots = tf.size(held.lengths), held.widest, held.slots
-    step_of = _Step(held, wishes, endings, beams, length_penalty, counted=network.counted)
+    step_of = _Step(
+        held, wishes, endings, beams, length_penalty, processors, counted=network.counted
+    )
     logits, caches = begun(network, held, slots)
     lines = tf.stack([rows, beams])
     nothing = tf.fill(tf.stack([rows, beams, most]), -1)
@@ -135,6 +140,7 @@ class _Step:
         endings: Endings,
         beams: int,
         length_penalty: tf.Tensor,
+        processors: Processors,
         *,
         counted: int,
     ) -> None:
@@ -145,7 +151,7 @@ class _Step:
         self._wishes = Wishes(*(tf.gather(each, self.row) for each in wishes))
         self._most, self._endings = held.most, endings
         self._beams, self._length_penalty = beams, length_penalty[:, None]
-        self._counted = counted
+        self._processors, self._counted = processors, counted
 
     def __call__(self, before: _State, logits: tf.Tensor) -> _State:
         """Returns the state a token later.
@@ -160,7 +166,11 @@ class _Step:
         rows, most = tf.shape(before.new)[0], tf.shape(before.new)[2]
         since = tf.reshape(before.new, tf.stack([-1, most]))
         likely = logits - tf.reduce_logsumexp(logits, -1, keepdims=True)
-        likely = heeded(likely, since, step, self.held, self._wishes, self._endings)
+        likely = heeded(
+            likely, since, step, self.held, self._wishes, self._endings, self._processors
+        )
+        if self._processors.renormalize_logits:
+            likely -= tf.reduce_logsumexp(likely, -1, keepdims=True)
         likely += tf.reshape(before.score, [-1, 1])
         # As many as must be looked at to find `beams` that go on, should all others end.
         looked = beams * max(2, 1 + len(self._endings.tokens))
@@ -180,7 +190,14 @@ class _Step:
         score, kept = tf.math.top_k(tf.where(stopped, score + NEVER, score), beams)
         # All whole texts are there, and the best beginning is no better than the worst of them.
         worst = tf.where(ends.there, tf.reduce_min(ends.score, 1, keepdims=True), NEVER)
-        better = tf.reduce_any(score[:, :1] / length > worst, 1)
+        reached = length
+        if self._processors.early_stopping == "never":
+            whole = tf.cast(self._counted + self._most[:, None], tf.float32)
+            longer = tf.pow(whole, self._length_penalty)
+            reached = tf.where(self._length_penalty > 0, longer, length)
+        better = tf.reduce_any(score[:, :1] / reached > worst, 1)
+        if self._processors.early_stopping is True:
+            better &= ~tf.reduce_all(ends.there, 1)
         first = tf.range(rows)[:, None] * beams
         return _State(
             step,

@@ -8,6 +8,7 @@ from textmill.errors import UserError
 from textmill.serving.beams import search
 from textmill.serving.endings import Endings
 from textmill.serving.generation import generate
+from textmill.serving.processors import NONE, Processors
 from textmill.serving.sampling import Wishes
 
 if TYPE_CHECKING:
@@ -80,7 +81,11 @@ def most_new(longest: int, *, alone: bool) -> int:
 
 
 def decoded(
-    network: Reader, prompts: tf.RaggedTensor, defaults: Defaults, endings: Endings
+    network: Reader,
+    prompts: tf.RaggedTensor,
+    defaults: Defaults,
+    endings: Endings,
+    processors: Processors = NONE,
 ) -> tuple[tf.RaggedTensor, tf.Tensor]:
     """Returns what comes behind prompts where requests say nothing; see `generate`."""
     import tensorflow as tf
@@ -88,10 +93,16 @@ def decoded(
     rows = tf.cast(prompts.nrows(), tf.int32)
     wishes = defaults.rows(rows)
     if defaults.num_beams == 1:
-        return generate(network, prompts, wishes, endings)
+        return generate(network, prompts, wishes, endings, processors)
     penalty = tf.fill([rows], defaults.length_penalty)
     return search(
-        network, prompts, wishes, endings, beams=defaults.num_beams, length_penalty=penalty
+        network,
+        prompts,
+        wishes,
+        endings,
+        beams=defaults.num_beams,
+        length_penalty=penalty,
+        processors=processors,
     )
 
 

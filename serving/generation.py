@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from textmill.serving.endings import Endings, ended, without_early_ends, without_ends
+from textmill.serving.endings import Endings, ended, without_ends
 from textmill.serving.lookup import GUESSES, ROWS, generate_greedily
+from textmill.serving.processors import NONE, Processors, before_penalty, behind_penalty
 from textmill.serving.read import following
 from textmill.serving.room import Room, room
 from textmill.serving.sampling import Wishes, drawn, draws, penalized
@@ -36,7 +37,11 @@ class _State(NamedTuple):
 
 
 def generate(
-    network: Reader, prompts: tf.RaggedTensor, wishes: Wishes, endings: Endings
+    network: Reader,
+    prompts: tf.RaggedTensor,
+    wishes: Wishes,
+    endings: Endings,
+    processors: Processors = NONE,
 ) -> tuple[tf.RaggedTensor, tf.Tensor]:
     """Returns what comes behind prompts.
 
@@ -46,6 +51,7 @@ def generate(
             `room`.
         wishes: How each row is decoded.
         endings: With what a text ends.
+        processors: What is done to logits, whatever is wished for.
 
     Returns:
         int32 [rows, (tokens)] without the token that ended a row, and int32 [rows], how many were
@@ -54,12 +60,12 @@ def generate(
     import tensorflow as tf
 
     held = room(prompts, wishes.max_new_tokens, network.longest)
-    looked_up = network.guesses and not endings.strings
+    looked_up = network.guesses and not endings.strings and not any(processors)
     slots = held.slots + GUESSES if looked_up else held.slots
     logits, caches = begun(network, held, slots)
 
     def one_by_one() -> tf.Tensor:
-        return _one_by_one(network, logits, caches, slots, held, wishes, endings)
+        return _one_by_one(network, logits, caches, slots, held, wishes, endings, processors)
 
     def greedily() -> tf.Tensor:
         return generate_greedily(
@@ -81,6 +87,7 @@ def _one_by_one(
     held: Room,
     wishes: Wishes,
     endings: Endings,
+    processors: Processors,
 ) -> tf.Tensor:
     """Returns tokens behind prompts, decoded as wished for; see `generate_greedily`."""
     import tensorflow as tf
@@ -94,7 +101,7 @@ def _one_by_one(
 
     def went_on(before: _State, logits: tf.Tensor) -> _State:
         step = before.step + 1
-        logits = heeded(logits, before.new, step, held, wishes, endings)
+        logits = heeded(logits, before.new, step, held, wishes, endings, processors)
         token = drawn(logits, wishes, chances[:, step])
         place = tf.stack([tf.range(rows), tf.fill([rows], step)], 1)
         new = tf.tensor_scatter_nd_update(before.new, place, tf.where(before.alive, token, -1))
@@ -125,9 +132,12 @@ def heeded(
     held: Room,
     wishes: Wishes,
     endings: Endings,
+    processors: Processors,
 ) -> tf.Tensor:
-    """Returns logits with the repetition penalty, and without endings where it is too early."""
+    """Returns logits with the repetition penalty, and with what is done before and behind it."""
     import tensorflow as tf
+
+    logits = before_penalty(logits, new, step, held, processors)
 
     def fresh() -> tf.Tensor:
         since = tf.where(new >= 0, new, held.token_ids[:, :1])
@@ -135,4 +145,4 @@ def heeded(
         return penalized(logits, before, wishes.repetition_penalty)
 
     logits = tf.cond(tf.reduce_any(wishes.repetition_penalty != 1), fresh, lambda: logits)
-    return without_early_ends(logits, step < wishes.min_new_tokens, endings)
+    return behind_penalty(logits, new, step, held, wishes, endings, processors)

@@ -15,6 +15,7 @@ from textmill.serving.encoder_decoder import EncoderDecoder
 from textmill.serving.endings import Endings, cut
 from textmill.serving.generation import generate
 from textmill.serving.heads import BEAMS, CONVERSATION, PREDICT, Form
+from textmill.serving.processors import NONE, Processors
 from textmill.serving.prompts import Prompts
 from textmill.serving.sampling import Wishes
 from textmill.serving.savedmodel import finish, read
@@ -67,6 +68,7 @@ def write_generator(
     prompts: Prompts,
     detokenizer: Detokenizer,
     endings: Endings,
+    processors: Processors = NONE,
     defaults: Defaults = GREEDY,
     converses: bool = False,
 ) -> None:
@@ -97,6 +99,7 @@ def write_generator(
             be read, lest what stands behind a source is cut off.
         detokenizer: Makes text of them.
         endings: With what a text ends.
+        processors: What is done to logits, whatever a request says.
         defaults: How a row is decoded.
         converses: Whether there is a signature for whole conversations.
 
@@ -115,15 +118,21 @@ def write_generator(
     def written(ids: tf.RaggedTensor, *wishes: tf.Tensor) -> dict[str, tf.Tensor]:
         rows = tf.cast(ids.nrows(), tf.int32)
         each = _possible(Wishes(*(tf.broadcast_to(number, [rows]) for number in wishes)))
-        return texts(*generate(*decoder.begun(ids), each, endings))
+        return texts(*generate(*decoder.begun(ids), each, endings, processors))
 
     def searched(ids: tf.RaggedTensor, *wishes: tf.Tensor) -> dict[str, tf.Tensor]:
         rows = tf.cast(ids.nrows(), tf.int32)
         given = dict(zip(OF_BEAMS, (tf.broadcast_to(w, [rows]) for w in wishes), strict=True))
         longer = given.pop("length_penalty")
         each = _possible(GREEDY.rows(rows)._replace(**given))
-        beams = defaults.num_beams
-        found = search(*decoder.begun(ids), each, endings, beams=beams, length_penalty=longer)
+        found = search(
+            *decoder.begun(ids),
+            each,
+            endings,
+            beams=defaults.num_beams,
+            length_penalty=longer,
+            processors=processors,
+        )
         return texts(*found)
 
     def scored(prompt: tf.Tensor, continuation: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -14,6 +14,15 @@ from textmill.serving.tokenizer_rules import inexact, read_spec
 if TYPE_CHECKING:
     import tensorflow as tf
 
+# White space as Python's `str.strip` knows it, in RE2's words.
+_SPACE = (
+    r"[\t-\r\x1c- \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
+)
+_STRIPPED = {
+    "both": rf"\A{_SPACE}+|{_SPACE}+\z",
+    "left": rf"\A{_SPACE}+",
+    "right": rf"{_SPACE}+\z",
+}
 PART = b"\xff"  # a byte that UTF-8 has nowhere
 
 
@@ -75,6 +84,9 @@ class Prompts:
         import tensorflow as tf
 
         text = self._clean(text)
+        if self.frame.strip:
+            text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
+            text = tf.strings.regex_replace(text, _STRIPPED[self.frame.strip], "")
         if self.frame.before_text or self.frame.after_text:
             text = tf.strings.join([self.frame.before_text, text, self.frame.after_text])
         rows = tf.shape(text)[0]

@@ -39,6 +39,22 @@ BEAMS: dict[str, dict[str, Any]] = {
     "short beams": {"num_beams": 2, "length_penalty": 0.0},
     "late beams": {"num_beams": 3, "min_new_tokens": 12, "repetition_penalty": 1.2},
 }
+# What a model does to logits by itself, by the names of `generation_config.json`.
+PROCESSED: dict[str, dict[str, Any]] = {
+    "all": {
+        "sequence_bias": [[[5], 0.5], [[9, 10], -3.0], [[7, 8, 9], 4.0]],
+        "repetition_penalty": 1.2, "no_repeat_ngram_size": 2, "min_length": 27,
+        "bad_words_ids": [[11], [12, 13], [20]], "forced_bos_token_id": 31,
+        "suppress_tokens": [40, 41, 42], "begin_suppress_tokens": [50, 51, 52, 53, 60, 61],
+        "forced_eos_token_id": [33, 34],
+    },
+    "once": {"no_repeat_ngram_size": 1, "begin_suppress_tokens": list(range(8, 70))},
+    "early beams": {"num_beams": 3, "early_stopping": True, "no_repeat_ngram_size": 3},
+    "endless beams": {
+        "num_beams": 2, "early_stopping": "never", "length_penalty": 1.5,
+        "renormalize_logits": True, "suppress_tokens": [*range(8, 33)], "forced_eos_token_id": 33,
+    },
+}  # fmt: skip
 NEW = 30
 # Temperature, top-k and top-p of a row.
 WARPS = [(1.0, 0, 1.0), (0.7, 0, 1.0), (2.5, 5, 1.0), (1.0, 0, 0.6), (1.3, 40, 0.8), (0.3, 1, 0.9)]
@@ -96,7 +112,7 @@ def _make(folder: Path) -> None:
         whole = [written(row, None) for row in prompts()]
         ends = [whole[1][6], whole[2][14]]
         found: dict[str, Any] = {"ends": ends}
-        for way, how in (WAYS | BEAMS).items():
+        for way, how in (WAYS | BEAMS | PROCESSED).items():
             found[way] = [written(row, ends, **how) for row in prompts()]
         model.save_pretrained(folder / name)
         (folder / name / "generated.json").write_text(json.dumps(found))

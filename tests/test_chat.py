@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from textmill.components.sources.conversations import Conversations
 from textmill.components.tokenize_generation import tokenize_generation
 from textmill.errors import UserError
 from textmill.models.causal_tokenizer import byte_level, load_causal_tokenizer
-from textmill.models.chat import PLAIN, Chat, template_of
+from textmill.models.chat import PLAIN, Chat, chat_of, template_of
 from textmill.models.preset import Preset, Scratch
 from textmill.models.rows import read_rows
 from textmill.models.tokenizer_training import train_gpt2_tokenizer
+from textmill.serving.graph_tokenizer import graph_tokenizer
+from textmill.serving.prompts import Prompts
 from tiny_examples import empty
 
 CHATML = (
@@ -125,6 +128,107 @@ def test_a_template_that_refuses(folder: Path) -> None:
     with pytest.raises(UserError, match=r"does not take this conversation") as caught:
         chat(folder, LLAMA).spans([("system", "Be kind."), ("user", "a"), ("assistant", "b")])
     assert "roles must alternate" in caught.value.received
+
+
+STRIPPED = (" | trim", ".strip()", ".rstrip()", ".lstrip()", "", " | trim(' ')")
+
+
+@pytest.mark.parametrize("how", STRIPPED)
+def test_a_template_sees_what_is_said_as_it_is(how: str, folder: Path) -> None:
+    """Also where a graph reads the prompt: it takes off what Python calls white space."""
+    import tensorflow as tf
+    from transformers import AutoTokenizer
+
+    template = CHATML.replace("message['content'] +", f"message['content']{how} +")
+    ours, theirs = chat(folder, template), AutoTokenizer.from_pretrained(folder)
+    spaces = "".join(c for c in map(chr, range(0x3100)) if c.isspace())
+    said = [
+        "How",
+        " How",
+        "How\n\n",
+        "\tHow are  \u3000",
+        f"{spaces}How{spaces}",
+        f"a{spaces}b",
+        "\u200bx ",
+    ]
+    if "(' ')" in how:
+        with pytest.raises(UserError, match="does not take this conversation") as caught:
+            ours.framing()
+        assert "changes what is said" in caught.value.received
+        return
+    prompts = Prompts(graph_tokenizer(folder / "tokenizer.json"), ours.framing(), start=0)
+    found = prompts(tf.constant([text.encode() for text in said])).to_list()
+    for text, ids in zip(said, found, strict=True):
+        messages = [{"role": "user", "content": text}]
+        wanted = theirs.apply_chat_template(
+            messages, chat_template=template, add_generation_prompt=True, return_dict=False
+        )
+        assert ids == ours.prompt_ids([("user", text)]) == wanted
+        whole = ours.spans([("user", text), ("assistant", f" {text}\n")])
+        messages.append({"role": "assistant", "content": f" {text}\n"})
+        shown = theirs.apply_chat_template(messages, chat_template=template, tokenize=False)
+        ids = [i for span in whole for i in span.ids]
+        assert ours.tokenizer.decode(ids, skip_special_tokens=False) == shown
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        " | upper",
+        " | replace('a', 'b')",
+        "[:2000]",
+        " | trim | title",
+        " | e",
+        ".split('</think>')[-1]",
+    ],
+)
+def test_a_template_that_changes_what_is_said_is_refused(how: str, folder: Path) -> None:
+    template = CHATML.replace("message['content'] +", f"message['content']{how} +")
+    with pytest.raises(UserError, match="does not take this conversation") as caught:
+        chat(folder, template).framing()
+    assert "changes what is said" in caught.value.received
+
+
+def test_a_token_that_a_tokenizer_has_not_is_none_of_its_template(
+    folder: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    made = shutil.copytree(folder, tmp_path / "made")
+    about = json.loads((made / "tokenizer_config.json").read_text())
+    del about["bos_token"]
+    (made / "tokenizer_config.json").write_text(json.dumps(about))
+    (made / "chat_template.jinja").write_text("{{ bos_token }}" + CHATML)
+    preset = Preset(str(made))
+    ours = chat_of(preset, *load_causal_tokenizer(preset))
+    messages = [{"role": "user", "content": "How"}]
+    theirs = AutoTokenizer.from_pretrained(made)
+    wanted = theirs.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    assert ours.prompt_ids([("user", "How")]) == wanted
+
+
+def test_what_a_template_refuses_is_put_aside(folder: Path, tmp_path: Path) -> None:
+    """With its own words; a template that fails for a reason of its own refuses, too."""
+    made = shutil.copytree(folder, tmp_path / "made")
+    strict = LLAMA + "{% if messages[0].content == 'crash' %}{{ 1 // 0 }}{% endif %}"
+    (made / "chat_template.jinja").write_text(strict)
+    rows = [
+        as_messages(("user", "Hi"), ("assistant", "Ho")),
+        as_messages(("system", "Be kind."), ("user", "Hi"), ("assistant", "Ho")),
+        as_messages(("user", "crash"), ("assistant", "Ho")),
+        as_messages(("user", "{{ 1 // 0 }} <|im_end|>"), ("assistant", "<|im_start|>")),
+    ]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    source = open_source(str(tmp_path / "t.jsonl"))
+    asked = Conversations(source, messages="talk", preset=Preset(str(made)))
+    [batch] = asked.batches()
+    assert batch.line.to_pylist() == [1, 4]
+    assert [(each.line, each.reason.partition(": ")[2]) for each in batch.rejected] == [
+        (2, "roles must alternate"),
+        (3, "integer division or modulo by zero"),
+    ]
+    other = Conversations(source, messages="talk", preset=Preset(str(folder)))
+    assert len({asked.digest(), other.digest(), Conversations(source, "talk").digest()}) == 3
 
 
 def write(file: Path, rows: list[Any]) -> Conversations:

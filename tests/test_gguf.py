@@ -18,9 +18,10 @@ from causal_models import make
 from causal_models import rows as documents
 from textmill.errors import UserError
 from textmill.models import causal_lm
-from textmill.models.causal_tokenizer import load_causal_tokenizer
+from textmill.models.causal_tokenizer import around, load_causal_tokenizer
 from textmill.models.chat import template_of
 from textmill.models.decoders import load_decoder, positions
+from textmill.models.generation_config import decoding
 from textmill.models.preset import Preset
 from textmill.models.tokenizer_training import train_gpt2_tokenizer
 from textmill.models.weight_files import open_weights
@@ -136,6 +137,33 @@ def test_logits_are_those_of_the_checkpoint(
     assert ends == ("<|endoftext|>", "<|endoftext|>")
     assert tokenizer.get_vocab_size() == 120
     assert template_of(preset) == "{{ messages }}"
+
+
+@pytest.mark.parametrize(
+    ("rule", "said", "wanted"),
+    [
+        ("llama-bpe", {}, ([0], [])),
+        ("gpt-2", {}, ([], [])),
+        ("llama-bpe", {"add_bos_token": False}, ([], [])),
+        ("qwen2", {"add_bos_token": True, "add_eos_token": True}, ([0], [5])),
+        ("gpt-2", {"add_eos_token": True}, ([], [5])),
+    ],
+)
+def test_what_llama_cpp_puts_around_a_text(
+    rule: str, said: dict[str, bool], wanted: Any, theirs: Path, tmp_path: Path
+) -> None:
+    def change(writer: Any) -> None:
+        for name, value in said.items():
+            writer.add_bool(f"tokenizer.ggml.{name}", value)
+        for name, token in (("eos", 5), ("eot", 6), ("eom", 7)):
+            writer.kv_data[0].pop(f"tokenizer.ggml.{name}_token_id", None)
+            writer.add_uint32(f"tokenizer.ggml.{name}_token_id", token)
+
+    file = tmp_path / "model.gguf"
+    preset = Preset(str(write(theirs / "llama", file, kind="llama", rule=rule, change=change)))
+    assert around(preset) == wanted
+    assert decoding(preset, longest=64).stop == [5, 6, 7]
+    assert decoding(preset, longest=64).start == 0
 
 
 def test_another_file_is_another_preset(theirs: Path, tmp_path: Path) -> None:

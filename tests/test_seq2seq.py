@@ -265,7 +265,7 @@ def test_bart_with_lora(examples: Examples, tmp_path: Path) -> None:
     export_generation(saved, adopted, defaults=Defaults(max_new_tokens=8, num_beams=2))
     assert {row.rule for row in check_contract(saved.path).rows if row.status == "failed"} == set()
     assert saved.manifest()["more_signatures"] == ["beams"]
-    assert writer(adopted).greedy == GREEDY._replace(max_new_tokens=31)  # of `max_length`
+    assert writer(adopted).defaults == GREEDY._replace(max_new_tokens=31)  # of `max_length`
     answer = next(TextPredictor(saved.path)(["one two"]))
     assert list(answer) == ["source", "text", "tokens_generated"]
     how = GREEDY._replace(max_new_tokens=5)

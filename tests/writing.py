@@ -16,6 +16,7 @@ from textmill.serving.defaults import Defaults, kind_of
 from textmill.serving.endings import Endings
 from textmill.serving.generation import generate
 from textmill.serving.precision import PRECISIONS, Name
+from textmill.serving.processors import Processors
 from textmill.serving.sampling import Wishes
 
 ROWS = generating_models.prompts()
@@ -45,6 +46,7 @@ def written(
     *,
     num_beams: int = 1,
     length_penalty: float = 1.0,
+    processors: Processors = Processors(),  # noqa: B008
     **numbers: Any,
 ) -> tuple[list[list[int]], list[int]]:
     """Returns the new tokens of each prompt, and how many were drawn."""
@@ -53,9 +55,15 @@ def written(
 
     def found(rows: tf.RaggedTensor, wishes: Wishes) -> Any:
         if num_beams == 1:
-            return generate(decoder.network(), rows, wishes, endings)
+            return generate(decoder.network(), rows, wishes, endings, processors)
         return search(
-            decoder.network(), rows, wishes, endings, beams=num_beams, length_penalty=longer
+            decoder.network(),
+            rows,
+            wishes,
+            endings,
+            beams=num_beams,
+            length_penalty=longer,
+            processors=processors,
         )
 
     texts, count = tf.function(found, autograph=False)(ragged, wishes(len(rows), **numbers))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from textmill.components.columns import as_text, names_inside, pick, values_of
 from textmill.components.name_lists import read_printed
 from textmill.components.sources.source import Batch, Rejected, Source
 from textmill.errors import UserError, nearest, one_of
+from textmill.models.preset import Preset, Scratch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,8 +24,8 @@ COLUMN = "text"
 class Conversations:
     r"""The rows of another source as conversations that end with a response.
 
-    The only column is `text`: JSON, a list of [role, content]. What is no such conversation is
-    rejected.
+    The only column is `text`: JSON, a list of [role, content]. What is no such conversation, or
+    none that the chat template of a preset takes, is rejected.
 
     Attributes:
         source: Any table.
@@ -32,6 +33,10 @@ class Conversations:
             `prompt` and `response` are columns.
         prompt: Its column with what a user says.
         response: Its column with the answer.
+        preset: Whose chat template is asked; None: none is.
+
+    Raises:
+        UserError: The preset's tokenizer or template can't be read.
 
     Example:
         >>> import pathlib, tempfile
@@ -48,18 +53,21 @@ class Conversations:
     messages: str = ""
     prompt: str = ""
     response: str = ""
+    preset: Preset | Scratch | None = None
 
     def __str__(self) -> str:
         return str(self.source)
 
     def digest(self) -> str:
-        """Returns a digest of the raw data."""
-        return self.source.digest()
+        """Returns a digest of the raw data, and of the preset whose template is asked."""
+        preset = f" {self.preset.digest()}" if isinstance(self.preset, Preset) else ""
+        return self.source.digest() + preset
 
     def batches(self) -> Iterator[Batch]:
         """Yields the column `text`."""
         import pyarrow as pa
 
+        takes = self._template()
         for batch in self.source.batches():
             given = self._given(batch)
             good: list[int] = []
@@ -67,6 +75,7 @@ class Conversations:
             rejected = list(batch.rejected)
             for place, value in enumerate(given):
                 text, why = _conversation(value)
+                why = why or takes(text)
                 if why:
                     file, line = batch.file[place].as_py(), batch.line[place].as_py()
                     rejected.append(Rejected(file, line, why, text))
@@ -76,6 +85,22 @@ class Conversations:
             rows = pa.record_batch([pa.array(texts, pa.string())], [COLUMN])
             places = pa.array(good, pa.int64())
             yield Batch(rows, batch.file.take(places), batch.line.take(places), rejected)
+
+    def _template(self) -> Callable[[str], str]:
+        """Returns what says why a template does not take a conversation, "" where it does."""
+        if not isinstance(self.preset, Preset):
+            return lambda text: ""
+        from textmill.models.causal_tokenizer import load_causal_tokenizer
+        from textmill.models.chat import chat_of, messages_of
+
+        chat = chat_of(self.preset, *load_causal_tokenizer(self.preset))
+        chat.framing()  # a template that takes no prompt at all is refused before rows are
+
+        def takes(text: str) -> str:
+            why = chat.check(messages_of(text))
+            return f"the chat template refuses it: {why}"[:300] if why else ""
+
+        return takes
 
     def _given(self, batch: Batch) -> list[Any]:
         """Returns what each row holds: a list of messages, or the JSON of one."""
