@@ -27,10 +27,10 @@ _SIZES = (
     "num_attention_heads",
     "num_hidden_layers",
     "num_key_value_heads",
-    "rms_norm_eps",
     "vocab_size",
 )
 _ROPE = ("head_dim", "rope_parameters")
+_NORM = ("rms_norm_eps",)
 _ALONE = {"is_encoder_decoder": (False,), "use_bidirectional_attention": (None, False), **_MASK}
 _SILU = {"hidden_act": ("silu", "swish")}
 _GATED_GELU = ("gelu_pytorch_tanh", "gelu_new", "gelu_fast")  # one formula, under three names
@@ -57,8 +57,11 @@ GPT2 = Keys(
         _TRAINING: ("attn_pdrop", "embd_pdrop", "resid_pdrop"),
         _TOKENS: _IDS,
         _CLASSIFIER: (
+            "classifier_dropout",
+            "hidden_dropout",
             "summary_activation",
             "summary_first_dropout",
+            "summary_last_dropout",
             "summary_proj_to_labels",
             "summary_type",
             "summary_use_proj",
@@ -67,7 +70,7 @@ GPT2 = Keys(
     },
 )
 LLAMA = Keys(
-    (*_SIZES, *_ROPE, "attention_bias", "layer_types", "mlp_bias", "tie_word_embeddings"),
+    (*_SIZES, *_ROPE, *_NORM, "attention_bias", "layer_types", "mlp_bias", "tie_word_embeddings"),
     {**_ALONE, **_SILU, "sliding_window": (None,)},
     {
         _TRAINING: ("attention_dropout",),
@@ -76,7 +79,7 @@ LLAMA = Keys(
     },
 )
 MISTRAL = Keys(
-    (*_SIZES, *_ROPE, "layer_types", "sliding_window", "tie_word_embeddings"),
+    (*_SIZES, *_ROPE, *_NORM, "layer_types", "sliding_window", "tie_word_embeddings"),
     {**_ALONE, **_SILU},
     {_TRAINING: ("attention_dropout",), _TOKENS: _IDS},
 )
@@ -84,6 +87,7 @@ QWEN2 = Keys(
     (
         *_SIZES,
         *_ROPE,
+        *_NORM,
         "layer_types",
         "max_window_layers",
         "sliding_window",

@@ -5,6 +5,8 @@ It runs as a program of its own, for torch need not share a process with TensorF
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import json
 import subprocess
 import sys
@@ -70,6 +72,33 @@ def known(keys: Keys) -> set[str]:
     """Returns all keys that have a place in a table."""
     whole = keys.whole()
     return {*whole.read, *whole.allowed}.union(*whole.without_effect.values())
+
+
+def asked(kind: str) -> set[str]:
+    """Returns the keys that the modelling code of transformers asks a config for."""
+    folder = kind.replace("-", "_")
+    root = importlib.util.find_spec("transformers")
+    assert root is not None
+    assert root.origin is not None
+    code = Path(root.origin).parent / "models" / folder / f"modeling_{folder}.py"
+    return set(_read(ast.parse(code.read_text("utf-8"))))
+
+
+def _read(code: ast.AST) -> Iterator[str]:
+    for node in ast.walk(code):
+        if isinstance(node, ast.Attribute) and _is_config(node.value):
+            yield node.attr
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "getattr"
+            and _is_config(node.args[0])
+        ):
+            yield ast.literal_eval(node.args[1])
+
+
+def _is_config(node: ast.AST) -> bool:
+    return getattr(node, "id", getattr(node, "attr", None)) == "config"
 
 
 def row(kind: str, keys: Keys) -> str:

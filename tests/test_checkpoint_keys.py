@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from checkpoint_keys import changes, known, make, row
+from checkpoint_keys import asked, changes, known, make, row
 from huggingface_models import KINDS, rows
 from textmill.artifact import read_json, write_json
 from textmill.errors import UserError
@@ -27,35 +25,13 @@ DOCS = Path(__file__).parents[1] / "docs" / "checkpoints.md"
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_key_that_transformers_knows_has_its_place(kind: str) -> None:
     """What the config class has, and what its modelling code asks a config for."""
-    folder = kind.replace("-", "_")
-    root = importlib.util.find_spec("transformers")
-    assert root is not None
-    assert root.origin is not None
-    code = Path(root.origin).parent / "models" / folder / f"modeling_{folder}.py"
-    found = set(_read(ast.parse(code.read_text("utf-8"))))
+    found = asked(kind)
     assert "vocab_size" in found
     # The class itself makes these of others.
     made = {"_attn_implementation", "num_labels"}
     if kind == "distilbert":
         made.add("hidden_size")  # another name of "dim"
     assert {*defaults(kind), *found} - made <= known(ENCODER_KEYS[kind])
-
-
-def _read(code: ast.AST) -> Any:
-    for node in ast.walk(code):
-        if isinstance(node, ast.Attribute) and _is_config(node.value):
-            yield node.attr
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id == "getattr"
-            and _is_config(node.args[0])
-        ):
-            yield ast.literal_eval(node.args[1])
-
-
-def _is_config(node: ast.AST) -> bool:
-    return getattr(node, "id", getattr(node, "attr", None)) == "config"
 
 
 def test_no_key_has_two_places() -> None:

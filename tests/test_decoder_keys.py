@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from checkpoint_keys import asked, known, row
 from decoder_walk import KINDS, given, make
 from textmill.errors import UserError
 from textmill.models import causal_lm, seq2seq
-from textmill.models.checkpoint_config import check_config, read_config
+from textmill.models.checkpoint_config import check_config, defaults, read_config
 from textmill.models.decoder_keys import BART, DECODER_KEYS
 from textmill.models.decoders import load_decoder
 from textmill.models.encoder_decoders import load_encoder_decoder
@@ -38,6 +40,33 @@ def walks(tmp_path_factory: pytest.TempPathFactory) -> Walks:
     return make(tmp_path_factory.mktemp("walks"))
 
 
+ALL = {**DECODER_KEYS, "bart": BART}
+DOCS = Path(__file__).parents[1] / "docs" / "checkpoints.md"
+# What the class makes of other keys, or knows under another name.
+MADE = {
+    "_attn_implementation",
+    "hidden_size",
+    "max_position_embeddings",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "num_labels",
+}
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_each_key_that_transformers_knows_has_its_place(kind: str) -> None:
+    """What the config class has, and what its modelling code asks a config for."""
+    assert {*defaults(kind), *asked(kind)} - MADE <= known(ALL[kind])
+    whole = ALL[kind].whole()
+    every = [*whole.read, *whole.allowed, *sum(whole.without_effect.values(), ())]
+    assert sorted(every) == sorted(set(every))
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_the_documentation_has_the_table(kind: str) -> None:
+    assert row(kind, ALL[kind]) in DOCS.read_text("utf-8").splitlines()
+
+
 def logits(kind: str, preset: Preset) -> Any:
     """Returns what KerasHub's layers say of `given`, [tokens, vocabulary]."""
     load = load_encoder_decoder if kind == "bart" else load_decoder
@@ -57,20 +86,20 @@ def logits(kind: str, preset: Preset) -> Any:
 def test_a_changed_key_gives_the_logits_of_transformers_or_is_refused(
     kind: str, walks: Walks
 ) -> None:
-    keys = {**DECODER_KEYS, "bart": BART}[kind].whole()
+    keys = ALL[kind].whole()
     without_effect = {key for some in keys.without_effect.values() for key in some}
     usual, *walk = walks[kind]
     wrong, refused = [], set()
-    for row in walk:
-        changed = row["changed"]
+    for each in walk:
+        changed = each["changed"]
         if changed.keys() & UNCHANGED.keys():
             continue
-        if "folder" not in row:
+        if "folder" not in each:
             if not changed.keys() & set(IMPOSSIBLE[kind]):
-                wrong.append(f"{changed}: transformers says {row['failed']}")
+                wrong.append(f"{changed}: transformers says {each['failed']}")
             continue
-        wanted = np.load(f"{row['folder']}/logits.npy")
-        preset = Preset(row["folder"])
+        wanted = np.load(f"{each['folder']}/logits.npy")
+        preset = Preset(each["folder"])
         try:
             if changed.keys() <= without_effect:
                 check_config(preset, read_config(preset), keys)
