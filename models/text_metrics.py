@@ -174,7 +174,7 @@ def _rouges(
             warn(
                 f"ROUGE: {strange} of {2 * len(generated)} texts have letters or digits beside a-z"
                 " and 0-9, or nothing but signs, which rouge-score leaves out: words are Unicode's,"
-                " and single characters where no spaces part them"
+                " and single characters where no spaces part them (evaluate.words names other ways)"
             )
     else:
         split = _splitter(words)
