@@ -144,7 +144,9 @@ def check_encoder(preset: Preset, config: Mapping[str, Any]) -> None:
 
 def _sizes(kind: str, config: Mapping[str, Any]) -> Iterator[tuple[str, bool, str]]:
     """Yields keys of numbers, whether KerasHub's layers have this one, and which they have."""
-    if kind in ("roberta", "xlm-roberta"):
+    if "type_vocab_size" in ENCODER_KEYS[kind].read:
+        yield "type_vocab_size", config["type_vocab_size"] > 0, "of 1 or more"
+    if "pad_token_id" in ENCODER_KEYS[kind].read:
         yield "pad_token_id", config["pad_token_id"] is not None, "the id of a token"
     longest = longest_row(config)
     yield "max_position_embeddings", longest > 0, "more than come before the first token's"

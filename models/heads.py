@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,8 @@ HEADS = {
     "roberta": {"pooled_dense": "classifier.dense", "logits": "classifier.out_proj"},
     "xlm-roberta": {"pooled_dense": "classifier.dense", "logits": "classifier.out_proj"},
 }
+# What a classifier of texts reads, and the encoder's files of other models lack.
+POOLERS = {"albert": ("pooler",), "bert": ("pooler.dense",)}
 TOKEN_HEAD = {"logits": "classifier"}  # of all kinds, where each token has logits
 # What a file may have beside them, for what it did before: masked words, and the rest of what
 # encoders are trained for first.
@@ -171,10 +173,11 @@ def load_head(model: keras.Model, preset: Preset) -> None:
     """
     source = Source(preset)
     theirs, ours = labels(preset), served_labels(preset) or labels(preset)
-    layers = HEADS[preset.config()["model_type"]]
+    kind = preset.config()["model_type"]
+    layers, needed = HEADS[kind], POOLERS.get(kind, ())
     if task_of(preset) is token_classification:
-        layers = TOKEN_HEAD
-    _check_whole(source, preset, layers, len(theirs))
+        layers, needed = TOKEN_HEAD, ()
+    _check_whole(source, preset, layers, needed, len(theirs))
     for layer_name, name in layers.items():
         layer: Any = model.get_layer(layer_name)
         kernel, bias = (lambda x, shape: x.T), None
@@ -186,10 +189,12 @@ def load_head(model: keras.Model, preset: Preset) -> None:
     source.check_read(*OTHER_HEADS, part="head")
 
 
-def _check_whole(source: Source, preset: Preset, layers: Mapping[str, str], count: int) -> None:
+def _check_whole(
+    source: Source, preset: Preset, layers: Mapping[str, str], needed: Sequence[str], count: int
+) -> None:
     """Raises where a part of a head is missing, or it has not as many outputs as labels."""
     rows = 0
-    for name in layers.values():
+    for name in (*needed, *layers.values()):
         try:
             rows = len(source.get_tensor(f"{name}.weight"))
         except KeyError:

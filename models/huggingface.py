@@ -234,6 +234,8 @@ def _numerics(config: Mapping[str, Any]) -> Numerics:
 
 
 def _convert_roberta(backbone: Any, source: Source, config: Mapping[str, Any]) -> None:
+    import keras
+
     # KerasHub's own converters begin with the third position, wherever padding is.
     positions, first = (
         backbone.embeddings.position_embedding.position_embeddings,
@@ -244,7 +246,9 @@ def _convert_roberta(backbone: Any, source: Source, config: Mapping[str, Any]) -
         positions, "embeddings.position_embeddings.weight", lambda x, shape: x[first:]
     )
     # There is no place for the embedding of its one segment, which every token gets.
-    positions.assign(positions + source.get_tensor("embeddings.token_type_embeddings.weight")[0])
+    segments = keras.Variable(np.zeros((config["type_vocab_size"], positions.shape[-1])))
+    source.port_weight(segments, "embeddings.token_type_embeddings.weight")
+    positions.assign(positions + segments[0])
     _norm(source, backbone.embeddings_layer_norm, "embeddings.LayerNorm")
     _convert_layers(backbone, source, "query", "key", "value")
 

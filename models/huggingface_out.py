@@ -153,15 +153,8 @@ class Sink:
         self.tensors: dict[str, Array] = {}
 
     def get_tensor(self, name: str) -> Array:
-        """Returns the embedding of RoBERTa's one segment: 0, for it is in the positions.
-
-        Raises:
-            KeyError: Another weight is asked for.
-        """
-        if not name.endswith("token_type_embeddings.weight"):
-            raise KeyError(name)
-        positions = self.tensors[f"{self._prefix}.embeddings.position_embeddings.weight"]
-        return self._keep(name, np.zeros_like(positions[:1]))
+        """Raises a `KeyError`: converters ask so whether a weight has an older name."""
+        raise KeyError(name)
 
     def port_weight(
         self, keras_variable: keras.Variable, hf_weight_key: str, hook_fn: Hook | None = None
@@ -172,12 +165,8 @@ class Sink:
             value = value.ravel()  # of several heads it is [heads, size] here
         elif hook_fn:
             value = _undo(value, hook_fn, self._first)
-        self._keep(hf_weight_key, value)
-
-    def _keep(self, name: str, value: Array) -> Array:
-        whole = name if name.startswith(f"{self._prefix}.") else f"{self._prefix}.{name}"
-        self.tensors[whole] = value
-        return value
+        whole = hf_weight_key.removeprefix(f"{self._prefix}.")
+        self.tensors[f"{self._prefix}.{whole}"] = value
 
 
 def _undo(value: Array, hook: Hook, left_out: int = 0) -> Array:

@@ -6,6 +6,8 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from textmill.errors import UserError
 from textmill.models.numerics import get_numerics
 from textmill.models.preset import Preset, Scratch
@@ -120,6 +122,17 @@ def load_head(model: keras.Model, preset: Preset | Scratch) -> bool:
     if names is None or not source.has(f"{names[0]}.weight"):
         return False
     dense, norm, last = names
+    matrix = f"{last}.weight" if last == "vocab_projector" else f"{last}.decoder.weight"
+    words = "embeddings.word_embeddings.weight"
+    if source.has(matrix) and not np.array_equal(
+        source.get_tensor(matrix), source.get_tensor(words)
+    ):
+        raise UserError(
+            f"{preset.name}: its head for masked words has a matrix of its own",
+            expected=f"{matrix} that equals the embeddings of words",
+            received="other values",
+            fix="take another model, or take the head's weights out of the file",
+        )
     # It has two names in PyTorch, and a file has one of them or both.
     bias = f"{last}.bias" if source.has(f"{last}.bias") else f"{last}.decoder.bias"
     head: Any = model.masked_lm_head

@@ -25,7 +25,10 @@ def make(folder: Path) -> Path:
 
 
 def _make(folder: Path) -> None:
-    """Writes `<kind>/` with `logits.npy`, [rows, tokens, vocabulary]; and `headless/`, of BERT."""
+    """Writes `<kind>/` with `logits.npy`, [rows, tokens, vocabulary]; and two more of BERT.
+
+    `headless/` has no head, the head of `untied/` a matrix of its own.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForMaskedLM
 
@@ -40,6 +43,8 @@ def _make(folder: Path) -> None:
         np.save(folder / kind / "logits.npy", logits(model, kind))
         if kind == "bert":
             model.bert.save_pretrained(folder / "headless")
+            config.tie_word_embeddings = False
+            AutoModelForMaskedLM.from_config(config).save_pretrained(folder / "untied")
 
 
 if __name__ == "__main__":

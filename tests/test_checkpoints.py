@@ -225,6 +225,39 @@ def test_a_weight_that_nobody_reads_is_told(
         classifier(preset)
 
 
+def without(folder: Path, to: Path, name: str) -> Preset:
+    """Copies a model, without a weight."""
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(folder, to)
+    weights = load_file(to / "model.safetensors")
+    del weights[name]
+    save_file(weights, to / "model.safetensors", {"format": "pt"})
+    return Preset(str(to))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("bert", "bert.pooler.dense.weight"),
+        ("albert", "albert.pooler.weight"),
+        ("deberta-v2", "pooler.dense.weight"),
+        ("roberta", "roberta.embeddings.token_type_embeddings.weight"),
+        ("roberta", "classifier.dense.bias"),
+        ("xlm-roberta", "roberta.embeddings.position_embeddings.weight"),
+        ("distilbert", "pre_classifier.weight"),
+        ("electra", "electra.embeddings_project.bias"),
+    ],
+)
+def test_a_weight_that_is_missing_is_told(
+    kind: str, name: str, theirs: Path, tmp_path: Path
+) -> None:
+    """transformers would make it at random, and warn."""
+    preset = without(theirs / kind, tmp_path / kind, name)
+    with pytest.raises(UserError, match=f"has no weight .*{name.partition('.')[2]}"):
+        classifier(preset)
+
+
 @pytest.mark.parametrize(
     "name", ["bert.embeddings.position_ids", "cls.predictions.bias", "qa_outputs.bias"]
 )

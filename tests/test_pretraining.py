@@ -311,6 +311,14 @@ def test_a_checkpoint_without_a_head_gets_a_new_one(theirs: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_head_with_a_matrix_of_its_own_is_refused(theirs: Path) -> None:
+    preset = Preset(str(theirs / "untied"))
+    model = masked_lm.build(load_backbone(preset, vocabulary_size=0, dropout=0.0))
+    with pytest.raises(UserError, match="its head for masked words has a matrix of its own"):
+        masked_lm.load_head(model, preset)
+
+
+@pytest.mark.slow
 def test_killed_in_the_middle_of_an_epoch_it_ends_with_the_same_bits(
     tokens: Tokens, tmp_path: Path
 ) -> None:
