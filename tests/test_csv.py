@@ -202,6 +202,13 @@ def test_quoted_fields_keep_their_lines(quoting: Any, delimiter: str, labels: st
     assert (rejected, heard) == ([], [])
 
 
+def test_numbers_that_begin_lines_are_no_rows() -> None:
+    rows = [[str(i), f"film {i}, well"] for i in range(100)] + [["100", "Steps\n1, go\n2, see"]]
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([["id", "text"], *rows])
+    assert [values for _, values in read(text.getvalue())[0]] == rows
+
+
 def test_quotes_take_in_no_class_that_is_nowhere_else() -> None:
     rows = [[f"Film {i}", f"class {i // 8}"] for i in range(120)]
     for i in range(0, 120, 20):

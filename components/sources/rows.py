@@ -65,8 +65,10 @@ class Rows:
         if self.width == 1 or len(shown) < _ENOUGH:
             return
         self._columns = _columns(shown, seen.rows)
-        # Sentences hold commas, and so the lines of a field may look like rows; they hold no tab.
-        self._known = bool(self._columns) or seen.needed <= (len(fitting) // 100 if tabs else 0)
+        # Sentences hold commas and begin with numbers, and so the lines of a field may look like
+        # rows; they hold no tabs.
+        classes = any(tabs or not column.numbers for column in self._columns.values())
+        self._known = classes or seen.needed <= (len(fitting) // 100 if tabs else 0)
 
     def add(self, row: Sequence[str]) -> None:
         """Remembers the classes of a row: a file may be sorted by them."""
