@@ -22,6 +22,10 @@ TEXTS = {
     "description", "passage", "transcript", "email", "sms",
 }  # fmt: skip
 PEOPLE = {"author", "user", "username", "name", "by", "from", "to", "email", "reviewer", "speaker"}
+BESIDE = PEOPLE | {  # what few texts are to be told apart by
+    "lang", "language", "locale", "source", "country", "city", "location", "device", "platform",
+    "verified", "gender", "year", "month", "day", "domain",
+}  # fmt: skip
 PARTS = {"split", "fold", "set", "subset", "partition", "usage"}  # never a label
 # Two texts of a row: which names go together, and what they are for.
 COMPARED = (
@@ -38,14 +42,19 @@ WRITTEN = (
     ("source", "target"), ("src", "tgt"), ("src", "trg"), ("text", "target"), ("input", "target"),
     ("text", "summary"), ("article", "summary"), ("article", "highlights"), ("document", "summary"),
     ("dialogue", "summary"), ("source", "translation"), ("text", "translation"),
-    ("original", "simplified"), ("source", "reference"),
+    ("original", "simplified"), ("source", "reference"), ("input", "output"),
+    ("input_text", "target_text"), ("source_text", "target_text"),
 )  # fmt: skip
-# https://www.loc.gov/standards/iso639-2/php/code_list.php, the most translated
+# https://www.loc.gov/standards/iso639-2/php/code_list.php, the most translated, and their names
 LANGUAGES = {
     "ar", "bg", "bn", "ca", "cs", "da", "de", "el", "en", "es", "et", "fa", "fi", "fr",
     "ga", "he", "hi", "hr", "hu", "id", "is", "it", "ja", "ka", "ko", "lt", "lv", "mk",
     "ms", "mt", "nl", "no", "pl", "pt", "ro", "ru", "sk", "sl", "sq", "sr", "sv", "sw",
     "ta", "te", "th", "tr", "uk", "ur", "vi", "zh",
+    "arabic", "chinese", "czech", "danish", "dutch", "english", "finnish", "french", "german",
+    "greek", "hebrew", "hindi", "hungarian", "italian", "japanese", "korean", "norwegian",
+    "polish", "portuguese", "romanian", "russian", "spanish", "swedish", "turkish", "ukrainian",
+    "vietnamese",
 }  # fmt: skip
 SEPARATORS = "|;,"  # between several labels in one field
 
@@ -204,7 +213,7 @@ def _label(usable: Sequence[Column], columns: Sequence[Column]) -> Column | None
     for kinds in (("spans",), ("class", "names"), ("number",)):
         of_kind = [column for column in fitting if column.kind in kinds]
         if of_kind:
-            return min(of_kind, key=lambda column: len(column.distinct))
+            return min(of_kind, key=lambda c: (bool(c.words & BESIDE), len(c.distinct)))
     return None
 
 
@@ -249,10 +258,14 @@ def _pairs(usable: Sequence[Column], names: Iterable[tuple[str, str]]) -> list[t
 
 
 def _translated(usable: Sequence[Column]) -> list[tuple[Column, ...]]:
-    """Returns two texts whose names are languages, as en and de, or translation.en and …de."""
-    texts = [c for c in usable if c.kind in ("text", "class") and isinstance(c.values[0], str)]
-    texts = [c for c in texts if c.name.lower().rpartition(".")[2] in LANGUAGES]
-    return [(texts[0], texts[1])] if len(texts) > 1 else []
+    """Returns two texts whose names differ in a language: en and de, text_en and text_de."""
+    found: dict[frozenset[str], list[Column]] = {}
+    for column in usable:
+        if column.kind in ("text", "class", "id") and number_of(column.texts[0]) is None:
+            rest = frozenset(column.words - LANGUAGES)
+            if len(column.words & LANGUAGES) == 1:
+                found.setdefault(rest, []).append(column)
+    return [(pair[0], pair[1]) for pair in found.values() if len(pair) > 1]
 
 
 def _why_not(column: Column, table: Table, found: Guess) -> str:

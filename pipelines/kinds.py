@@ -55,6 +55,7 @@ Kind = Literal[
 
 # Words of names of what may rise from row to row, in a sorted file, and is no number of the row.
 MEASURED = {"label", "score", "rating", "target", "stars", "value", "y"}
+_TIMES = {"time", "timestamp", "date", "datetime", "created", "updated", "at"}
 
 _LINK = re.compile(r"(https?://|www\.)\S+")
 _DATE = re.compile(r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ,].*)?")
@@ -138,6 +139,8 @@ class Column:
         counts = self.words & _ORDERED or (rising and not self.words & MEASURED)
         if whole and alone and len(numbers) > 2 and counts:
             return "id"
+        if self.words & _TIMES and not self.words & MEASURED:
+            return "date"
         if not whole or not repeated(len(distinct), len(numbers)):
             return "number"
         # Classes are often numbered from 0 or 1, without a gap.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import shlex
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any, NamedTuple
 from textmill.components.sources.by_name import open_source
 from textmill.components.sources.csv import Delimited
 from textmill.components.sources.dialect import guess_delimiter, separator
-from textmill.components.sources.source import encodable
+from textmill.components.sources.jsonl import JsonLines
+from textmill.components.sources.source import encodable, opening
 from textmill.components.sources.text_file import open_text
 from textmill.errors import UserError, one_of
 from textmill.pipelines.guess import Guess, guess
@@ -206,39 +208,43 @@ def _left_out(found: Guess) -> str:
 
 
 def _reading(source: str) -> dict[str, Any]:
-    """Returns the keys of `[data]` that say how delimited text is read, where it is not usual.
+    """Returns the keys of `[data]` that say how files are read, where that is not usual.
 
     Raises:
         UserError: Two files have different delimiters.
     """
     opened = open_source(source)
-    if not isinstance(opened, Delimited):
-        return {}
+    reading: dict[str, Any] = {}
+    if isinstance(opened, Delimited | JsonLines):
+        with opening(opened.files[0]), Path(opened.files[0]).open("rb") as file:
+            if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                reading["encoding"] = "utf-16"  # Excel calls it Unicode Text
+    if isinstance(opened, Delimited):
+        reading |= _delimiter(opened.files, reading.get("encoding", "utf-8"))
+    return reading
+
+
+def _delimiter(files: Sequence[str], encoding: str) -> dict[str, Any]:
+    """Returns the key of `[data]` that says what is between fields, {} where it is the usual."""
     said: dict[str, str] = {}  # delimiter -> the first file that has it
-    for file in opened.files:
-        with open_text(file) as lines:
+    for file in files:
+        with open_text(file, encoding) as lines:
             first = list(islice(lines, LINES))
         usual = "\t" if file.lower().removesuffix(".gz").endswith((".tsv", ".tab")) else ","
+        found = usual
         if separator(first[0] if first else "") is None:
             with suppress(csv.Error):
-                usual = guess_delimiter(first, usual)
-            said.setdefault(usual, file)
-        else:
-            said.setdefault("", file)  # read as it says
-    return _agreed(said)
-
-
-def _agreed(said: dict[str, str]) -> dict[str, Any]:
+                found = guess_delimiter(first, usual)
+        said.setdefault("" if found == usual else found, file)
     if len(said) > 1:
         raise UserError(
             "files have different delimiters",
             expected="one delimiter in all files",
-            received=", ".join(f"{sign or 'sep='!r} in {file}" for sign, file in said.items()),
+            received=", ".join(f"{sign or 'the usual'!r} in {file}" for sign, file in said.items()),
             fix="name the files of one kind, or write the others anew",
         )
-    ((sign, file),) = said.items()
-    tabs = file.lower().removesuffix(".gz").endswith((".tsv", ".tab"))
-    return {"delimiter": sign} if sign not in ("", "\t" if tabs else ",") else {}
+    (found,) = said
+    return {"delimiter": found} if found else {}
 
 
 def _without_header(table: Table) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from textmill import display
 from textmill.display import Live, Plain, listener_for
+from textmill.lineage import tree_of
 
 
 def plain() -> tuple[Plain, io.StringIO]:
@@ -47,6 +48,20 @@ def test_plain_lines_keep_what_rich_would_read_as_a_code() -> None:
     listener.started("push")
     listener.finished("push", "done", 0.5, "models/[v2]/:us:/[/b]\tx")
     assert out.getvalue() == "push: done in 0.50 s models/[v2]/:us:/[/b]\tx\n"
+
+
+def test_lineage_keeps_what_rich_would_read_as_a_code() -> None:
+    here = {"system": "Linux", "processor": "x", "cores": 1, "textmill": "0", "python": "3"}
+    record = {
+        "type": "Saved", "digest": "a" * 40, "path": "runs/[v2]/:us:", "step": "train",
+        "parameters": {"name": "[b]"}, "packages": {}, "environment": here, "seconds": 1,
+        "started": "2026-01-01T00:00:00",
+        "inputs": {"data [red]": {"type": "Raw", "digest": "b" * 40, "given": "[/]x.csv"}},
+    }  # fmt: skip
+    out = io.StringIO()
+    Console(file=out, width=100).print(tree_of(record), highlight=False)
+    for part in ("runs/[v2]/:us:", "name='[b]'", "data [red]: Raw", "[/]x.csv"):
+        assert part in out.getvalue()
 
 
 def test_terminal_shows_a_bar_and_then_the_end() -> None:

@@ -136,6 +136,13 @@ IDS = [str(100 + 3 * i) for i in range(ROWS)]
         ({"domain": CLASSES, "source": TEXTS, "target": TEXTS[::-1],
           "split": ["train", "test"] * 30},
          {"pipeline": "seq2seq", "text": "source", "target": "target", "split_column": "split"}),
+        ({"id": IDS, "text_en": TEXTS, "text_ES": TEXTS[::-1], "domain": CLASSES},
+         {"pipeline": "seq2seq", "text": "text_en", "target": "text_ES"}),
+        ({"English": TEXTS, "Spanish": TEXTS[::-1]},
+         {"pipeline": "seq2seq", "text": "English", "target": "Spanish"}),
+        ({"text": TEXTS, "author": ["Ann", "Bo"] * 30, "mood": CLASSES,
+          "created_at": [str(1700000000 + 7919 * i % 1009) for i in range(ROWS)]},
+         {"text": "text", "label": "mood"}),
         ({"article": TEXTS, "summary": [sentence(i, 2) for i in range(ROWS)]},
          {"pipeline": "seq2seq", "text": "article", "target": "summary"}),
         ({"instruction": TEXTS, "output": TEXTS[::-1], "category": CLASSES},
@@ -200,6 +207,13 @@ def test_delimiter_is_proposed(tmp_path: Path, delimiter: str) -> None:
     columns = {"text": [f"well, {text}" for text in TEXTS], "label": CLASSES}
     config = written(tmp_path, table(tmp_path / "d.csv", columns, delimiter))
     assert config["data"]["delimiter"] == delimiter
+
+
+def test_table_that_excel_calls_unicode_text_is_read(tmp_path: Path) -> None:
+    file = table(tmp_path / "d.csv", {"text": TEXTS, "label": CLASSES}, "\t")
+    file.write_bytes(file.read_text("utf-8").encode("utf-16"))
+    data = written(tmp_path, file)["data"]
+    assert (data["encoding"], data["delimiter"]) == ("utf-16", "\t")
 
 
 def test_first_line_that_names_the_delimiter_is_enough(tmp_path: Path) -> None:
@@ -271,6 +285,14 @@ def test_label_of_some_files_is_not_replaced_by_another_column(tmp_path: Path) -
     table(tmp_path / "test.csv", {"text": TEXTS, "lang": ["en", "fr"] * 30})
     with pytest.raises(UserError, match="name the files that have label"):
         write_starter(tmp_path / "made", f"{tmp_path}/*.csv", None)
+
+
+def test_files_that_are_read_each_in_its_way_are_taken(tmp_path: Path) -> None:
+    table(tmp_path / "a.csv", {"text": TEXTS, "label": CLASSES})
+    table(tmp_path / "b.tsv", {"label": CLASSES, "text": [t + " b" for t in TEXTS]}, "\t")
+    sep = table(tmp_path / "c.csv", {"text": [t + " c" for t in TEXTS], "label": CLASSES}, "|")
+    sep.write_text("sep=|\n" + sep.read_text())
+    assert "delimiter" not in written(tmp_path, f"{tmp_path}/?.?sv")["data"]
 
 
 def test_files_with_different_delimiters_are_refused(tmp_path: Path) -> None:
