@@ -10,6 +10,7 @@ from textmill.components.token_rows import in_pieces, write_split
 from textmill.components.token_shards import tokenizer_of
 from textmill.errors import UserError
 from textmill.frame import Frame, read_frame
+from textmill.models.checkpoint_tokens import check_segments
 from textmill.models.labels import label_names
 from textmill.models.preset import Preset, Scratch
 from textmill.models.row_maker import RowMaker
@@ -68,6 +69,8 @@ def tokenize(
     pair = schema["pair"] is not None
     frame = read_frame(out.tokenizer_file)
     _check(frame, max_length, overlap, pair=pair)
+    if pair and isinstance(preset, Preset):
+        check_segments(preset, frame)
     labels = (batch.column(0) for batch in examples.batches("train", [examples.label()]))
     info = TokensInfo(
         kind=schema["labels"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from textmill.errors import UserError
-from textmill.frame import read_frame
+from textmill.frame import Frame, read_frame
 from textmill.models.checkpoint_config import first_position, read_config
 from textmill.models.preset import Preset
 from textmill.models.tokenizer import read_tokenizer
@@ -39,13 +39,38 @@ def check_tokens(preset: Preset, tokenizer_file: Path, *, pair: bool) -> None:
                 received=f"{padding}, {token!r}",
                 fix="mend pad_token_id in config.json, if it is wrong there",
             )
+    if not pair:
+        return
+    check_segments(preset, frame)
     segments = config.get("type_vocab_size", 1)
-    told = config["model_type"] in ("albert", "bert", "electra")
-    if pair and frame.separator is not None and (segments < 2 if told else segments > 1):
+    if "roberta" in config["model_type"] and frame.separator is not None and segments > 1:
         raise UserError(
-            f"--pair: type_vocab_size {segments} does not suit two texts",
-            expected=f"type_vocab_size {'2' if told else '1'} of a {config['model_type']} model, "
-            "whose tokenizer gives the second text a segment of its own",
-            received=f"type_vocab_size {segments}",
+            f"{preset.name}: type_vocab_size {segments} does not suit two texts",
+            expected="type_vocab_size 1, for KerasHub's RoBERTa has one segment",
+            received=f"{segments}, and a tokenizer that gives the second text a segment of its own",
             fix="leave --pair out, or take another model",
+        )
+
+
+def check_segments(preset: Preset, frame: Frame) -> None:
+    """Raises where the second of two texts has a segment that a model has no embedding for.
+
+    Args:
+        preset: Of Hugging Face or KerasHub.
+        frame: Of its tokenizer.
+
+    Raises:
+        UserError: It has one segment.
+    """
+    config = read_config(preset)
+    told = config.get("model_type") in ("albert", "bert", "electra")
+    inner = config.get("config", {})
+    segments = config["type_vocab_size"] if told else inner.get("num_segments", 2)
+    if frame.separator is not None and segments < 2:
+        key = "type_vocab_size" if told else "num_segments"
+        raise UserError(
+            f"{preset.name}: {key} {segments} does not suit two texts",
+            expected=f"{key} of 2 or more in config.json",
+            received=str(segments),
+            fix="take another model, or one text a row",
         )

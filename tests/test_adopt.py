@@ -17,9 +17,12 @@ from textmill.artifact import Model, read_json, write_json
 from textmill.components.adopt import adopt
 from textmill.components.export import export
 from textmill.errors import UserError
+from textmill.frame import Frame
+from textmill.models.checkpoint_tokens import check_segments, check_tokens
 from textmill.models.heads import labels, served_labels, task_of
 from textmill.models.preset import Preset
 from textmill.models.tasks import task_named
+from textmill.models.tokenizer import load_tokenizer
 from textmill.models.weight_files import open_weights
 from textmill.pipelines.checkpoint import export_huggingface
 from textmill.run import Run
@@ -170,6 +173,44 @@ def test_pairs_need_embeddings_of_two_segments(theirs: Path, tmp_path: Path) -> 
     write_json(file, read_json(file) | {"type_vocab_size": 1})
     with pytest.raises(UserError, match="type_vocab_size 1 does not suit two texts"):
         adopt(Model(tmp_path / "model"), checkpoint=Preset(str(tmp_path / "bert")), pair=True)
+
+
+@pytest.mark.parametrize(
+    ("config", "fault"),
+    [
+        ({"model_type": "bert", "type_vocab_size": 1}, "type_vocab_size 1"),
+        ({"model_type": "electra", "type_vocab_size": 1}, "type_vocab_size 1"),
+        ({"registered_name": "k>BertBackbone", "config": {"num_segments": 1}}, "num_segments 1"),
+        ({"model_type": "albert"}, None),
+        ({"model_type": "roberta", "type_vocab_size": 1}, None),
+        ({"registered_name": "k>BertBackbone", "config": {"num_segments": 2}}, None),
+        ({"registered_name": "k>RobertaBackbone", "config": {}}, None),
+    ],
+)
+def test_a_training_on_pairs_needs_them_too(
+    config: dict[str, Any], fault: str | None, tmp_path: Path
+) -> None:
+    write_json(tmp_path / "config.json", config)
+    preset, two = Preset(str(tmp_path)), Frame((2,), (3,), (3,), 3)
+    check_segments(preset, two._replace(separator=None))
+    if fault is None:
+        check_segments(preset, two)
+        return
+    with pytest.raises(UserError, match=f"{fault} does not suit two texts"):
+        check_segments(preset, two)
+
+
+def test_pairs_for_a_roberta_of_two_segments_are_refused(theirs: Path, tmp_path: Path) -> None:
+    """KerasHub's has one; transformers gives the second text of a BertTokenizer the other."""
+    shutil.copytree(theirs / "roberta", tmp_path / "roberta")
+    file = tmp_path / "roberta" / "config.json"
+    write_json(file, read_json(file) | {"type_vocab_size": 2, "pad_token_id": 0})
+    tokenizer = tmp_path / "tokenizer.json"
+    load_tokenizer(Preset(str(TFBERT))).save(str(tokenizer))
+    preset = Preset(str(tmp_path / "roberta"))
+    check_tokens(preset, tokenizer, pair=False)
+    with pytest.raises(UserError, match="type_vocab_size 2 does not suit two texts"):
+        check_tokens(preset, tokenizer, pair=True)
 
 
 def test_pairs_for_a_model_of_one_text_are_refused(theirs: Path, tmp_path: Path) -> None:
