@@ -157,8 +157,7 @@ def _check_rows(rows: dict[Split, int], schema: ExamplesSchema, test: bool) -> N
             f"no rows in {' and '.join(empty)}",
             expected=f"rows in {', '.join(needed[:-1])} and {needed[-1]}",
             received=", ".join(f"{rows[split]} in {split}" for split in SPLITS),
-            fix="give more rows, or a larger share to the empty split; instead of a split column "
-            "without validation, set source and test_source: validation is drawn from the first",
+            fix="give more rows, or a larger share to the empty split",
         )
 
 
