@@ -102,7 +102,7 @@ def guess(table: Table, source: str) -> Guess:
             used.add(value)
     for column in table.columns.values():
         if column.name not in used:
-            found.left_out[column.name] = _why_not(column, table, found)
+            found.left_out[column.name] = _why_not(column, found)
     return found
 
 
@@ -165,7 +165,8 @@ def _taken(
         why["split_column"] = ", ".join(sorted(one_line(value, 20) for value in split.seen))
     answer = next((column for column in usable if column.kind == "answer"), None)
     if answer is not None and len(answer.seen) > 1:
-        data["where"] = {answer.name: "accept"}
+        accepted = min(value for value in answer.seen if value.strip().lower() == "accept")
+        data["where"] = {answer.name: accepted}
         why["where"] = "what an annotator rejected or ignored is left out"
     return data, why
 
@@ -174,8 +175,6 @@ def _several(label: Column, why: dict[str, str]) -> dict[str, Any]:
     """Returns the keys that say how several labels stand in a field, {} where there is one."""
     if label.kind == "names":
         lists = [[str(name) for name in value] for value in label.values if isinstance(value, list)]
-        if all(len(names) == 1 for names in lists):
-            return {}
         every = {name for names in lists for name in names}
         free = (sign for sign in "|;~^¦" if not any(sign in name for name in every))
         return _multi_label(next(free, "|"), every, why)
@@ -203,7 +202,7 @@ def _label(usable: Sequence[Column], columns: Sequence[Column]) -> Column | None
     fitting += [
         c for c in usable if c.kind == "text" and 2 * len(c.distinct) <= len(c.texts) and _named(c)
     ]
-    fitting = [c for c in fitting if not c.words & PARTS or c.name.lower() in LABELS]
+    fitting = [c for c in fitting if not c.words & PARTS]
     named = [column for column in fitting if _named(column)]
     missing = [column for column in columns if column.absent and column.name.lower() in LABELS[:4]]
     if named:
@@ -268,7 +267,7 @@ def _translated(usable: Sequence[Column]) -> list[tuple[Column, ...]]:
     return [(pair[0], pair[1]) for pair in found.values() if len(pair) > 1]
 
 
-def _why_not(column: Column, table: Table, found: Guess) -> str:
+def _why_not(column: Column, found: Guess) -> str:
     if column.absent:
         return f"not in {one_line(column.absent)}"
     if column.words & PARTS and column.kind in ("class", "text"):
@@ -277,7 +276,7 @@ def _why_not(column: Column, table: Table, found: Guess) -> str:
     if column.kind == "class":
         return f"could be a label: {len(column.distinct)} values"
     if column.kind == "split":
-        return f"{found.pipeline} of conversations draws its splits"
+        return "other splits" if "split_column" in found.data else "conversations take none"
     return KINDS[column.kind]
 
 

@@ -230,6 +230,10 @@ def look_at(source: Source) -> Table:
         for file in batch.file.unique().to_pylist():
             files.setdefault(file, set()).update(names)
     for column in columns.values():
+        if all(isinstance(value, list) and len(value) == 1 for value in column.values):
+            alone = [value[0] for value in column.values]
+            if all(isinstance(value, str | int | float) for value in alone):
+                column.values = alone  # as `ingest` takes a list of one value
         column.absent = next((f for f, names in files.items() if column.name not in names), "")
     return Table(columns, rows, rejected, fault)
 

@@ -35,11 +35,13 @@ class Starter(NamedTuple):
         file: The config.
         chosen: What it says of the data, in a line.
         left_out: The columns that it does not use, in a line, "" without any.
+        unread: How many rows can't be read, in a line, "" without any.
     """
 
     file: Path
     chosen: str
     left_out: str
+    unread: str
 
 
 class _Line(NamedTuple):
@@ -85,7 +87,7 @@ def write_starter(folder: Path, data: str | None, preset: str | None) -> Starter
     file.write_text("".join(map(_aligned, lines)), "utf-8", newline="\n")
     values = {**reading, **found.data}
     chosen = ", ".join(f"{key} = {toml_value(value)}" for key, value in values.items())
-    return Starter(file, f"{found.pipeline}: {chosen}", _left_out(found))
+    return Starter(file, f"{found.pipeline}: {chosen}", _left_out(found), _unread(table))
 
 
 def _config(
@@ -102,7 +104,7 @@ def _config(
     )
     yield _Line("# Run it:  textmill run " + one_line(shlex.quote(str(file)), 300))
     if table.rejected:
-        yield _Line(f"# {table.rejected} rows can't be read; {one_line(table.fault, 200)}")
+        yield _Line(f"# {_unread(table)}")
     yield _Line("")
     yield _set("pipeline", found.pipeline)
     workspace = (file.parent / "runs").as_posix()
@@ -201,6 +203,12 @@ def _set(key: str, value: Any, comment: str = "") -> _Line:
 def _aligned(line: _Line) -> str:
     """Returns a line of the config, with its comment in a column of its own."""
     return f"{line.text:<{COMMENTS - 1}} # {line.comment}\n" if line.comment else f"{line.text}\n"
+
+
+def _unread(table: Table) -> str:
+    if not table.rejected:
+        return ""
+    return f"rows that can't be read: {table.rejected}; the first, {one_line(table.fault, 200)}"
 
 
 def _left_out(found: Guess) -> str:

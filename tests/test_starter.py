@@ -94,8 +94,8 @@ IDS = [str(100 + 3 * i) for i in range(ROWS)]
          {"text": "text", "label": "stance"}),
         ({"text": TEXTS, "set": ["train", "holdout"] * 30, "kind": CLASSES},
          {"text": "text", "label": "kind"}),
-        ({"text": TEXTS, "answer": ["accept", "reject"] * 30, "label": CLASSES},
-         {"text": "text", "label": "label", "where": {"answer": "accept"}}),
+        ({"text": TEXTS, "answer": ["Accept", "reject"] * 30, "label": CLASSES},
+         {"text": "text", "label": "label", "where": {"answer": "Accept"}}),
         ({"id": IDS, "": IDS, "text": TEXTS, "category": CLASSES},
          {"text": "text", "label": "category"}),
         ({"url": [f"https://example.com/a/long/path/of/a/page/{i}?q=1" for i in range(ROWS)],
@@ -122,6 +122,8 @@ IDS = [str(100 + 3 * i) for i in range(ROWS)]
          {"text": "text", "label": "tags", "multi_label": True, "label_separator": ";"}),
         ({"text": TEXTS, "topic": ["Sport, local", "Arts, local", "Politics"] * 20},
          {"text": "text", "label": "topic"}),
+        ({"text": TEXTS, "label": ['["a"]', "['b']", '["c"]'] * 20},
+         {"text": "text", "label": "label"}),
         # Spans, whatever is written beside them.
         ({"text": TEXTS,
           "spans": ['[[0, 4, "X"]]', "[]", '[{"start": 0, "end": 3, "label": "Y"}]'] * 20,
@@ -310,11 +312,16 @@ def test_table_in_another_encoding_is_refused(tmp_path: Path) -> None:
 
 
 def test_command_says_what_it_chose_and_what_it_left_out(tmp_path: Path) -> None:
-    table(tmp_path / "d.csv", {"id": IDS, "text": TEXTS, "label": CLASSES})
+    file = table(tmp_path / "d.csv", {"id": IDS, "text": TEXTS, "label": CLASSES})
+    file.write_text(file.read_text() + "a row of one field\n")
     said = textmill("new", "a b", "d.csv", cwd=tmp_path)
     assert said.stdout.splitlines() == [
         "wrote a b/textmill.toml",
         'text_classification: text = "text", label = "label"',
         "left out: id (a different value in each row)",
+        (
+            "rows that can't be read: 1; the first, d.csv line 62: wrong number of fields: "
+            "3 expected, 1 found"
+        ),
         "next: textmill run 'a b/textmill.toml'",
     ], said.stderr

@@ -369,6 +369,8 @@ def new(
     print(f"wrote {made.file}\n{made.chosen}")
     if made.left_out:
         print(f"left out: {made.left_out}")
+    if made.unread:
+        print(made.unread)
     print(f"next: textmill run {shlex.quote(str(made.file))}")
 
 
