@@ -60,21 +60,22 @@ def write_split(
     if info["kind"] == "spans":
         counts = cast("SpanCounts", {name: spans[name] for name in SpanCounts.__annotations__})
         info.setdefault("spans", {})[split] = counts
-        _warn_of_spans(split, counts, info["max_length"])
+        _warn_of_spans(split, counts, info)
     info["rows"][split] = shards.rows
     info["tokens"][split] = int(lengths @ np.arange(len(lengths)))
     info["truncated"][split] = truncated
     info["lengths"][split] = lengths.tolist()
 
 
-def _warn_of_spans(split: Split, counts: SpanCounts, max_length: int) -> None:
+def _warn_of_spans(split: Split, counts: SpanCounts, info: TokensInfo) -> None:
     """Says what of the spans can't be learned, and so is missed where it is evaluated."""
     every, lost = counts["spans"], counts["behind"] + counts["across"]
     if lost:
-        parts = f"{counts['behind']} whole and {counts['across']} in part"
+        parts = f"{counts['behind']} whole, {counts['across']} in part"
+        more = "set model.overlap" if info["overlap"] is None else "model.windows"
         warn(
-            f"{split}: {lost} of {every} spans lie behind max_length = {max_length}, {parts}, where"
-            " nothing is learned or found: raise model.max_length, or set model.overlap"
+            f"{split}: {lost} of {every} spans are cut off by max_length = {info['max_length']}"
+            f" ({parts}): they count as missed; raise model.max_length, or {more}"
         )
     if inside := counts["inside_words"]:
         warn(

@@ -146,9 +146,8 @@ def test_spans_that_a_model_does_not_read_are_missed(
     page = (out.path / "report.html").read_text("utf-8")
     lost = "1 of 5 spans end behind what the model reads"
     assert (lost in page) is bool(counts["behind"])
-    assert any("test: 1 of 5 spans lie behind max_length = 10" in each for each in warnings) is (
-        bool(counts["behind"])
-    )
+    said = "test: 1 of 5 spans are cut off by max_length = 10 (1 whole, 0 in part)"
+    assert any(said in each for each in warnings) is bool(counts["behind"])
     assert any("test: 1 of 5 spans do not begin and end with words" in each for each in warnings)
 
 
@@ -188,6 +187,15 @@ def test_a_served_model_is_measured_by_the_same_truth(tmp_path: Path) -> None:
     assert read_json(out.path / "metrics.json")["word_accuracy"] == pytest.approx(
         found.figures["word_accuracy"]
     )
+
+
+def test_a_span_across_the_end_of_what_is_read_is_another(tmp_path: Path) -> None:
+    long = "ada" + " lee" * 9  # eight of its words are read
+    examples, tokens, _ = made(tmp_path, [row(long, (0, 39, "person"))], max_length=10)
+    out, table = evaluated(tmp_path, examples, tokens)
+    assert json.loads(table["predicted"][0]) == [[0, 31, "person"]]
+    assert out.metrics()["f1_micro"] == 0
+    assert out.metrics()["spans"] == {"spans": 1, "behind": 0, "across": 1, "inside_words": 0}
 
 
 @pytest.mark.parametrize(
