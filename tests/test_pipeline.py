@@ -132,6 +132,8 @@ def test_lineage_leads_from_the_pushed_model_to_the_data(project: Path) -> None:
     tree = json.loads(textmill("lineage", "models", "--json", cwd=project).stdout)
     assert tree["inputs"]["model"]["made_by"]["parameters"]["settings"]["epochs"] == 3
     (examples,) = (project / "runs" / "ingest").iterdir()
+    # However long the parameters are, no line of a pipe is folded.
+    assert any("train(" in line and line.endswith(")") for line in said.stdout.splitlines())
     said = textmill("lineage", examples, "--descendants", cwd=project)
     assert "Pushed" in said.stdout
 

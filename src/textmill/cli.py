@@ -23,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+WIDEST = 1 << 16  # characters of a line that goes to a file or a pipe
+
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to run.")]
 ModelDir = Annotated[
     Path,
@@ -337,7 +339,9 @@ def lineage(
         return
     from rich.console import Console
 
-    Console().print(tree_of(record), highlight=False)
+    # Where no window sets a width, a path stays on one line.
+    console = Console(width=None if sys.stdout.isatty() else WIDEST)
+    console.print(tree_of(record), highlight=False)
 
 
 @app.command()
