@@ -84,6 +84,13 @@ def golden_texts(
         answer, count = _greedy(likely, tokens, text_before, endings, certain, processors)
         text = _until(trained.decode(answer), endings.strings)
         again = trained.encode(text)
+        # Bytes that are no UTF-8 become text of more tokens than they were. Where these take more
+        # than half a row, less of the prompt is left before them than `score` and this would read.
+        while len(again) > trained.room([]) // 2:
+            answer = answer[:-1]
+            count = len(answer)
+            text = _until(trained.decode(answer), endings.strings)
+            again = trained.encode(text)
         if again != tokens[: len(again)]:
             likely = _log_softmax(trained.logits(trained.read(prompt, len(again)), again))
         found.append(
