@@ -341,6 +341,18 @@ def test_the_fastest_that_is_good_enough_is_chosen(
     assert [each[0] for each in shown[1:]] == [WHOLE, *others]
 
 
+def test_of_an_error_less_is_better() -> None:
+    """Where the first figure of a task of one's own is one."""
+    rows = {
+        WHOLE: row([10.0] * 4, figures={"mae": 0.5}),
+        "near": row([5.0] * 4, figures={"mae": 0.3}),
+        "far": row([4.0] * 4, figures={"mae": 0.7}),
+    }
+    choice = choose_among({"figure": "mae", "rows": 200, "candidates": rows}, 0.005)
+    assert choice.chosen == "near"
+    assert choice.verdicts["far"] == "mae is 0.2 higher, and 0.005 is allowed"
+
+
 def test_answers_are_read_as_what_the_logits_said() -> None:
     random = np.random.default_rng(0)
     about = {"labels": ["a", "b", "c"], "separator": "|", "thresholds": [0.3, 0.5, 0.6]}

@@ -52,6 +52,21 @@ def test_a_batch_in_pieces_moves_the_weights_as_a_whole_one(tokens: Tokens, tmp_
     assert pieces.facts["accumulate"] == 3
 
 
+@pytest.mark.parametrize(("name", "best"), [("error_rate", 2), ("fluency", 3)])
+def test_the_best_epoch_is_what_the_first_figure_says(
+    name: str, best: int, tokens: Tokens, tmp_path: Path
+) -> None:
+    """Less of what is an error by its name, and more of what has a name that does not tell."""
+    values = iter([0.3, 0.1, 0.4])
+
+    def metrics(labels: Any, logits: Any, names: list[str]) -> dict[str, float]:
+        return {name: next(values), "loss": 1.0}
+
+    known = {key: value for key, value in vars(task).items() if not key.startswith("_")}
+    own = SimpleNamespace(**known | {"metrics": metrics})
+    assert learn(tokens, tmp_path / "own", task=own, epochs=3).facts["best_epoch"] == best
+
+
 def test_clipping_changes_the_way(tokens: Tokens, tmp_path: Path) -> None:
     """Adam divides by the gradient's size, so that a clip shows only if it acts unevenly."""
     free, clipped = (learn(tokens, tmp_path / str(clip), clip_norm=clip) for clip in (None, 0.01))
