@@ -81,7 +81,7 @@ def adopt(
     if task.LABELS == "many":
         about["thresholds"] = [0.5] * len(names)
     write_json(out.path / "textmill" / "task.json", about)
-    tokenizer = load_tokenizer(checkpoint)
+    tokenizer = load_tokenizer(checkpoint, pair=pair)
     if task.LABELS == "spans":
         _check_words(checkpoint.name, tokenizer)
     tokenizer.save(str(out.tokenizer_file))

@@ -77,7 +77,7 @@ def tokenizer_of(examples: Examples, preset: Preset | Scratch) -> Tokenizer:
             kind=preset.tokenizer,
             lowercase=preset.lowercase,
         )
-    return load_tokenizer(preset)
+    return load_tokenizer(preset, pair=examples.schema()["pair"] is not None)
 
 
 def training_texts(

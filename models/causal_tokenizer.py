@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from textmill.artifact import read_json
 from textmill.errors import UserError, one_of
+from textmill.models.huggingface_tokenizer import check_servable, load_auto_tokenizer
 from textmill.models.preset import Preset
-from textmill.models.tokenizer import bare, load_tokenizer
+from textmill.models.tokenizer import bare, check_room, load_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 END = "<|endoftext|>"  # of GPT-2, and of what is trained here
-# What `AutoTokenizer` reads.
-FILES = (
-    *("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
-    *("added_tokens.json", "vocab.json", "merges.txt"),
-)
 Split = Literal["gpt2", "smollm", "llama3", "qwen2"]  # whose rule parts a text into words
 # KerasHub's class -> the rule that the tokenizer of the model has.
 _KERAS: dict[str, Split] = {
@@ -57,14 +52,11 @@ def load_causal_tokenizer(preset: Preset) -> tuple[Tokenizer, Ends]:
         tokenizer = load_tokenizer(preset)
     elif preset.from_keras:
         tokenizer = _from_keras(preset)
-    elif preset.file("tokenizer.json") is None and preset.file("vocab.json") is not None:
-        words, merges = preset.file("vocab.json"), preset.file("merges.txt")
-        if merges is None:
-            raise preset.lacks("merges.txt")
-        assert words is not None
-        tokenizer = byte_level(read_json(words), _merges(merges), (END,))
     else:
-        tokenizer = load_tokenizer(preset)
+        gguf = preset.gguf
+        tokenizer = _from_gguf(preset) if gguf else load_auto_tokenizer(preset).backend_tokenizer
+        check_servable(preset.name, json.loads(tokenizer.to_str()))
+        check_room(preset, bare(tokenizer))
     return tokenizer, _ends(preset, tokenizer)
 
 
@@ -82,7 +74,7 @@ def begin_token(preset: Preset, ends: Ends) -> str:
         return ends.begin
     if preset.gguf:
         return str((preset.read("tokenizer_config.json") or {}).get("bos_token", ""))
-    return str(_theirs(preset).bos_token or "")
+    return str(load_auto_tokenizer(preset).bos_token or "")
 
 
 def around(preset: Preset) -> tuple[list[int], list[int]]:
@@ -94,37 +86,15 @@ def around(preset: Preset) -> tuple[list[int], list[int]]:
     Raises:
         UserError: `AutoTokenizer` can't read the files.
     """
-    from tokenizers import Tokenizer
-
     if preset.gguf:
-        made = Tokenizer.from_file(str(preset.file("tokenizer.json")))
+        made = _from_gguf(preset)
         whole, text = (made.encode("a", add_special_tokens=both).ids for both in (True, False))
     else:
-        theirs = _theirs(preset)
+        theirs = load_auto_tokenizer(preset)
         whole, text = (theirs.encode("a", add_special_tokens=both) for both in (True, False))
     size = len(text)
     at = next(i for i in range(len(whole)) if whole[i : i + size] == text)
     return list(whole[:at]), list(whole[at + size :])
-
-
-def _theirs(preset: Preset) -> Any:
-    """Returns the tokenizer of transformers; no code of the preset is run."""
-    from transformers import AutoTokenizer
-
-    with tempfile.TemporaryDirectory() as folder:
-        for name in FILES:
-            file = preset.file(name)
-            if file is not None:
-                shutil.copy(file, Path(folder) / name)
-        try:
-            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        except Exception as error:  # files that a user gave can be wrong in any way
-            raise UserError(
-                f"{preset.name}: transformers can't read its tokenizer",
-                expected="a tokenizer that AutoTokenizer loads",
-                received=f"{type(error).__name__}: {error}".partition("\n")[0][:200],
-                fix="save the model again with its tokenizer, by save_pretrained()",
-            ) from error
 
 
 def byte_level(
@@ -167,6 +137,12 @@ def id_of(tokenizer: Tokenizer, token: str) -> int:
     found = tokenizer.token_to_id(token)
     assert found is not None, token
     return found
+
+
+def _from_gguf(preset: Preset) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(preset.file("tokenizer.json")))
 
 
 def _from_keras(preset: Preset) -> Tokenizer:

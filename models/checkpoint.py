@@ -138,10 +138,10 @@ def save_classifier(
 ) -> None:
     """Writes a KerasHub preset folder.
 
-    With a WordPiece tokenizer, a text classifier that is loaded from it takes raw strings. KerasHub
-    has no tokenizer that equals the others: it parts texts for RoBERTa with Llama's expression, and
-    SentencePiece itself normalizes otherwise than the `tokenizers` library. So there the preset
-    comes without, and `textmill/tokenizer.json` holds the tokenizer.
+    With a WordPiece tokenizer and a model of that kind, a text classifier that is loaded from it
+    takes raw strings. KerasHub has no tokenizer that equals the others: it parts texts for RoBERTa
+    with Llama's expression, and SentencePiece itself normalizes otherwise than the `tokenizers`
+    library. So there the preset comes without, and `textmill/tokenizer.json` holds the tokenizer.
 
     Equal weights give equal bytes.
 
@@ -151,8 +151,9 @@ def save_classifier(
         tokenizer_file: The `tokenizer.json` that the model was trained with.
         max_length: Tokens a row at most.
     """
+    preprocessor = type(model).preprocessor_cls
     wordpiece = read_json(tokenizer_file)["model"]["type"] == "WordPiece"
-    if type(model).preprocessor_cls is not None and wordpiece:
+    if wordpiece and preprocessor is not None and _reads_wordpiece(preprocessor.tokenizer_cls):
         model.preprocessor = _preprocessor(type(model), tokenizer_file, max_length)
     _check_room(folder, sum(weight.numpy().nbytes for weight in model.weights))
     model.save_to_preset(str(folder))
@@ -176,6 +177,16 @@ def _check_room(folder: Path, needed: int) -> None:
     """Raises what the system would, before HDF5 can: a disk that fills up under it is a crash."""
     if shutil.disk_usage(folder).free < needed + SPARE:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+def _reads_wordpiece(tokenizer: Any) -> bool:
+    """Returns whether a KerasHub tokenizer is WordPiece; models of other kinds are trained on it.
+
+    RoBERTas in Korean and Chinese have the tokenizer of BERT.
+    """
+    import keras_hub
+
+    return issubclass(tokenizer, keras_hub.tokenizers.WordPieceTokenizer)
 
 
 def _preprocessor(classifier: Any, tokenizer_file: Path, max_length: int) -> Any:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textmill.artifact import read_json
 from textmill.errors import UserError
+from textmill.models.huggingface_tokenizer import load_huggingface_tokenizer, not_servable
 from textmill.models.preset import Preset
 
 if TYPE_CHECKING:
@@ -16,21 +15,22 @@ if TYPE_CHECKING:
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ROBERTA = ("<s>", "<pad>", "</s>")
-# Names that a model of SentencePiece has: of ALBERT and T5, XLM-RoBERTa, DeBERTa-v3.
-SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model", "spm.model")
 
 
-def load_tokenizer(preset: Preset) -> Tokenizer:
+def load_tokenizer(preset: Preset, *, pair: bool = False) -> Tokenizer:
     """Returns the tokenizer of a preset; it neither truncates nor pads.
 
-    A model of ours has its tokenizer in `textmill/tokenizer.json`. Another folder has a
-    `tokenizer.json`; or files of an older kind: `vocab.txt`, `vocab.json` with `merges.txt`, or a
-    model of SentencePiece; or KerasHub's.
+    A model of ours has its tokenizer in `textmill/tokenizer.json`, a preset of KerasHub its
+    vocabulary. Another folder is read as transformers reads it.
 
     With WordPiece and BPE text never becomes a special token: "[SEP]" in a review is five signs
     of text. That is `encode_special_tokens`, which a saved `tokenizer.json` does not keep:
     `read_tokenizer` sets it. In a model of SentencePiece special tokens are pieces like any other:
     "<s>" in a text is read as the token, by the library and in the graph alike.
+
+    Args:
+        preset: Whose.
+        pair: Whether a row has two texts.
 
     Raises:
         UserError: The preset has no tokenizer, one that can't be served exactly as it is, or one
@@ -41,69 +41,24 @@ def load_tokenizer(preset: Preset) -> Tokenizer:
     ours = preset.file("textmill/tokenizer.json") if preset.local else None
     if ours is not None:  # what KerasHub's files say of it is less exact
         tokenizer = read_tokenizer(ours)
+    elif preset.from_keras:
+        tokenizer = _from_keras(preset)
     else:
-        tokenizer = _from_keras(preset) if preset.from_keras else _from_huggingface(preset)
-    room = preset.vocabulary_size()
-    if room is not None and tokenizer.get_vocab_size() > room:
-        raise UserError(
-            f"{preset.name}: the tokenizer is not this model's",
-            expected=f"at most {room} tokens, the rows of the model's embedding",
-            received=f"{tokenizer.get_vocab_size()} tokens",
-            fix="take the tokenizer's files from the same place as the weights",
-        )
+        tokenizer = bare(load_huggingface_tokenizer(preset, pair=pair))
+    check_room(preset, tokenizer)
     return tokenizer
 
 
-def _from_huggingface(preset: Preset) -> Tokenizer:
-    whole, saved = preset.file("tokenizer.json"), preset.read("tokenizer.json")
-    if whole is not None and saved is not None:
-        _check_servable(preset.name, saved)
-        return read_tokenizer(whole)
-    flags = preset.read("tokenizer_config.json") or {}
-    words, pairs = preset.file("vocab.json"), preset.file("merges.txt")
-    if words is not None and pairs is not None:
-        return byte_level(words, pairs, prefix_space=flags.get("add_prefix_space", False))
-    vocabulary = preset.file("vocab.txt")
-    if vocabulary is not None:
-        return _wordpiece(
-            preset.name,
-            vocabulary.read_text("utf-8"),
-            lowercase=flags.get("do_lower_case", True),
-            strip_accents=flags.get("strip_accents"),
-            chinese=flags.get("tokenize_chinese_chars", True),
+def check_room(preset: Preset, tokenizer: Tokenizer) -> None:
+    """Refuses a tokenizer with more tokens than the model has embeddings for."""
+    room, size = preset.vocabulary_size(), 1 + max(tokenizer.get_vocab().values(), default=0)
+    if room is not None and size > room:
+        raise UserError(
+            f"{preset.name}: the tokenizer is not this model's",
+            expected=f"at most {room} tokens, the rows of the model's embedding",
+            received=f"{size} tokens",
+            fix="take the tokenizer's files from the same place as the weights",
         )
-    model = next(filter(None, map(preset.file, SENTENCEPIECE)), None)
-    if model is None:
-        names = ", ".join(("vocab.txt", "vocab.json", *SENTENCEPIECE))
-        raise preset.lacks(f"tokenizer (tokenizer.json, or {names})")
-    return _converted(preset, model)
-
-
-def _converted(preset: Preset, model: Path) -> Tokenizer:
-    """Returns what transformers makes of a model of SentencePiece; no code of the folder is run."""
-    import tempfile
-
-    from transformers import AutoTokenizer
-
-    with tempfile.TemporaryDirectory() as folder:
-        for name in (model.name, "config.json", "tokenizer_config.json", "special_tokens_map.json"):
-            file = preset.file(name)
-            if file is not None:
-                shutil.copy(file, Path(folder) / name)
-        try:
-            made = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            saved = made.backend_tokenizer.to_str()
-        except Exception as error:  # files that a user gave can be wrong in any way
-            raise UserError(
-                f"{preset.name}: {model.name} can't be read",
-                expected="a model of SentencePiece, and config.json to say which tokenizer it is",
-                received=f"{type(error).__name__}: {error}".partition("\n")[0][:200],
-                fix="pip install sentencepiece protobuf, or give the folder its tokenizer.json",
-            ) from error
-    _check_servable(preset.name, json.loads(saved))
-    from tokenizers import Tokenizer
-
-    return bare(Tokenizer.from_str(saved))
 
 
 def read_tokenizer(file: Path) -> Tokenizer:
@@ -123,7 +78,7 @@ def _from_keras(preset: Preset) -> Tokenizer:
     if words is not None and pairs is not None:
         return byte_level(words, pairs, prefix_space=flags.get("add_prefix_space", False))
     if vocabulary is None or not flags.get("split", True) or "lowercase" not in flags:
-        raise _not_servable(preset.name, saved["class_name"])
+        raise not_servable(preset.name, saved["class_name"])
     return _wordpiece(
         preset.name,
         vocabulary.read_text("utf-8"),
@@ -158,7 +113,11 @@ def _wordpiece(
 
 
 def bert(
-    ids: dict[str, int], *, lowercase: bool, strip_accents: bool | None, chinese: bool
+    ids: dict[str, int],
+    *,
+    lowercase: bool,
+    strip_accents: bool | None = None,
+    chinese: bool = True,
 ) -> Tokenizer:
     """Puts together what `transformers` puts together for BertTokenizer; `ids` of tokens."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -238,27 +197,3 @@ def roberta(tokenizer: Tokenizer, *, prefix_space: bool) -> Tokenizer:
         [AddedToken(t, lstrip=t == "<mask>") for t in (*ROBERTA, "<unk>", "<mask>") if t in ids]
     )
     return bare(tokenizer)
-
-
-def _check_servable(name: str, saved: dict[str, Any]) -> None:
-    """Refuses kinds of tokenizers for which there is no graph of TensorFlow ops that equals it.
-
-    What else a graph can't do, `textmill.serving.graph_tokenizer` says of a file.
-    """
-    parts = ("model", "normalizer", "pre_tokenizer")
-    kinds = [(saved.get(part) or {}).get("type") for part in parts]
-    wordpiece = ["WordPiece", "BertNormalizer", "BertPreTokenizer"]
-    if kinds != wordpiece and kinds[0] not in ("BPE", "Unigram"):
-        raise _not_servable(name, " + ".join(str(k) for k in kinds))
-    extra = [t["content"] for t in saved.get("added_tokens", []) if not t.get("special")]
-    if extra:
-        raise _not_servable(name, f"tokens that are matched in raw text: {json.dumps(extra[:5])}")
-
-
-def _not_servable(name: str, kind: str) -> UserError:
-    return UserError(
-        f"{name}: a serving graph for {kind} is not there yet",
-        expected="WordPiece as BERT has it, byte-level BPE, or SentencePiece's unigram model",
-        received=kind,
-        fix="take a model such as BERT, RoBERTa or ALBERT, or train one with model.scratch",
-    )

@@ -24,7 +24,7 @@ from textmill.pipelines.checkpoint import export_checkpoint
 from textmill.serving.predictor import Predictor
 from tiny_examples import empty, review_examples
 from tiny_models import SCRIPTS
-from tiny_tokenizers import SENTENCEPIECE, bpe, library, sentencepiece, unigram
+from tiny_tokenizers import bpe, library, sentencepiece, unigram
 
 KINDS = ("roberta", "xlm-roberta", "albert", "deberta-v2")
 VOCABULARY = 700
@@ -102,7 +102,7 @@ def test_a_variant_that_can_not_be_exported_leaves_a_reason(
     assert read_json(saved.path / "refused.json")["why"].startswith(told.value.what)
 
 
-@pytest.mark.parametrize("kind", SENTENCEPIECE)
+@pytest.mark.parametrize("kind", ["albert", "xlm-roberta", "deberta-v2"])
 def test_a_model_of_sentencepiece_alone_is_converted(tmp_path: Path, kind: str) -> None:
     sentencepiece(tmp_path / "bare", kind)
     (tmp_path / "bare" / "config.json").write_text(json.dumps({"model_type": kind}))
@@ -126,10 +126,11 @@ def test_a_vocabulary_with_merges_is_robertas(tmp_path: Path) -> None:
         plain = [text for text in SCRIPTS if "[" not in text]
         assert [e.ids for e in ours.encode_batch(plain)] == theirs(plain)["input_ids"]
     (tmp_path / "merges.txt").write_text("a b c\n")
-    with pytest.raises(UserError, match=r"not the merges of vocab\.json"):
+    with pytest.raises(UserError, match=r"vocab\.json with merges\.txt can't be read"):
         load_tokenizer(Preset(str(tmp_path)))
+    (tmp_path / "merges.txt").write_text("")
     (tmp_path / "vocab.json").write_text('{"a": 0}')
-    with pytest.raises(UserError, match="not RoBERTa's"):
+    with pytest.raises(UserError, match="not that of a RobertaTokenizer"):
         load_tokenizer(Preset(str(tmp_path)))
 
 

@@ -130,6 +130,60 @@ def test_what_leaves_no_room_and_what_is_no_template_is_an_error(tmp_path: Path)
         read(made, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        {"single": "<s>:1 $A </s>"},
+        {"single": "$A:2"},
+        {"single": "$A $A </s>"},
+        {"single": "</s>"},
+    ],
+)
+def test_a_template_for_one_text_that_no_frame_is_like_is_refused(
+    tmp_path: Path, template: dict[str, str]
+) -> None:
+    made, special = library("bert"), [("<s>", 1), ("</s>", 2)]
+    made.post_processor = processors.TemplateProcessing(**template, special_tokens=special)
+    with pytest.raises(UserError, match="not one that puts tokens around a text"):
+        read(made, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("pair", "pairs"),
+    [
+        ("<s> $A </s> $B </s>", True),
+        ("<s> $A </s> </s> $B </s>", True),
+        ("<s> $A <s> $B </s>", True),
+        ("<s> $A </s> $B:1 </s>:1", True),
+        ("<s> $A </s> $B:1 </s>", False),
+        ("<s> $A </s> $B:1", False),
+        ("<s> $B </s> $A </s>", False),
+        ("<s> $A </s> </s> $B:1 </s>:1", False),
+        ("<s> $A <s> $B:1 </s>:1", False),
+        ("$A </s> $B </s>", False),
+        ("$A $B:1", False),
+        (None, False),
+    ],
+)
+def test_a_template_for_two_texts_is_followed_or_refused(
+    tmp_path: Path, pair: str | None, pairs: bool
+) -> None:
+    made = library("bert")
+    made.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="$A:0 $B:1" if pair is None else pair,
+        special_tokens=[("<s>", 1), ("</s>", 2)],
+    )
+    ours, text = read(made, tmp_path), pieces(made, ["w1 w2"])
+    assert frame(text, ours, 8).ids.tolist() == made.encode("w1 w2").ids
+    if not pairs:
+        with pytest.raises(UserError, match="template for two texts can't be served"):
+            frame(text, ours, 12, pair=text)
+        return
+    assert frame(text, ours, 12, pair=text).ids.tolist() == made.encode("w1 w2", "w1 w2").ids
+    assert (ours.separator is None) is not any(made.encode("w1", "w2").type_ids)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     texts=st.lists(st.lists(st.integers(3, 22), max_size=30), max_size=5),

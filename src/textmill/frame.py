@@ -19,6 +19,7 @@ class Frame(NamedTuple):
         separator: The id behind which all tokens belong to the second text and have segment 1;
             None where a model tells two texts apart by their places alone.
         unknown: The id of a word of which a tokenizer leaves nothing, where each word counts.
+        pairs: Whether two texts stand in it; some templates put them as no such frame can.
     """
 
     before: tuple[int, ...]
@@ -26,17 +27,26 @@ class Frame(NamedTuple):
     after: tuple[int, ...]
     separator: int | None
     unknown: int = 0
+    pairs: bool = True
 
     def room(self, max_length: int, *, pair: bool = False) -> int:
         """Returns how many tokens are left for texts.
 
         Raises:
-            UserError: Fewer than one a text.
+            UserError: Fewer than one a text; or there is no room for a second text.
 
         Example:
             >>> Frame((2,), (3,), (3,), 3).room(8), Frame((2,), (3,), (3,), 3).room(8, pair=True)
             (6, 5)
         """
+        if pair and not self.pairs:
+            raise UserError(
+                "the tokenizer's template for two texts can't be served",
+                expected="that for one text, with a second one behind, of segment 1 or 0",
+                received="another one, or none",
+                fix="name one column as data.text, leave out --pair, or mend the post_processor"
+                " of tokenizer.json",
+            )
         special = len(self.before) + len(self.after) + (len(self.between) if pair else 0)
         texts = 2 if pair else 1
         if max_length < special + texts:
@@ -74,39 +84,55 @@ def read_frame(tokenizer_file: Path) -> Frame:
     return found._replace(unknown=unknown)
 
 
+NOTHING = Frame((), (), (), None, pairs=False)  # stands around texts
+
+
 def _frame(spec: Any) -> Frame | None:
     if spec is None or spec["type"] == "ByteLevel":
-        return Frame((), (), (), None)
+        return NOTHING
     if spec["type"] == "Sequence":
         found = [_frame(part) for part in spec["processors"]]
-        around = [f for f in found if f is not None and f != Frame((), (), (), None)]
-        return around[0] if len(around) == 1 and None not in found else None
+        around = [each for each in found if each != NOTHING]
+        return around[0] if len(around) == 1 else None if around else NOTHING
     if spec["type"] in ("BertProcessing", "RobertaProcessing"):
         first, last = (spec["cls"][1],), (spec["sep"][1],)
         if spec["type"] == "RobertaProcessing":
             return Frame(first, last * 2, last, None)
         return Frame(first, last, last, last[0])
-    if spec["type"] != "TemplateProcessing":
+    return _of_template(spec) if spec["type"] == "TemplateProcessing" else None
+
+
+def _of_template(spec: Any) -> Frame | None:
+    single, kinds = _parts(spec, "single")
+    if [part for part in single if isinstance(part, str)] != ["A"] or any(kinds):
         return None
-    single, pair = _parts(spec, "single"), _parts(spec, "pair")
-    if len(single) != 2 or len(pair) != 3 or pair[0] != single[0]:
-        return None if len(single) != 2 else Frame(single[0], single[1], single[1], None)
-    second = next(p["Sequence"]["type_id"] for p in spec["pair"] if _is(p, "B"))
-    separator = pair[1][-1] if second and pair[1] else None
-    return Frame(pair[0], pair[1], pair[2], separator)
+    text = single.index("A")
+    before, after = _ids(single[:text]), _ids(single[text + 1 :])
+    alone = Frame(before, after, after, None, pairs=False)
+    pair, kinds = _parts(spec, "pair")
+    if [part for part in pair if isinstance(part, str)] != ["A", "B"]:
+        return alone
+    first, second = pair.index("A"), pair.index("B")
+    if (_ids(pair[:first]), _ids(pair[second + 1 :])) != (before, after):
+        return alone
+    between = _ids(pair[first + 1 : second])
+    for separator in (None, *between[-1:]):
+        behind = [separator in pair[:place] for place in range(len(pair))]
+        if kinds == [int(each) for each in behind]:
+            return Frame(before, between, after, separator)
+    return alone
 
 
-def _parts(spec: Any, name: str) -> list[tuple[int, ...]]:
-    """Returns the ids before, between and behind the texts of a template."""
-    found: list[tuple[int, ...]] = [()]
+def _parts(spec: Any, name: str) -> tuple[list[int | str], list[int]]:
+    """Returns the ids and the texts, "A" and "B", of a template, and the segment of each."""
+    found: list[tuple[int | str, int]] = []
     for part in spec[name]:
-        if "Sequence" in part:
-            found.append(())
-        else:
-            ids = spec["special_tokens"][part["SpecialToken"]["id"]]["ids"]
-            found[-1] = (*found[-1], *ids)
-    return found
+        ((kind, each),) = part.items()
+        of_token = spec["special_tokens"].get(each["id"], {})
+        ids = [each["id"]] if kind == "Sequence" else of_token["ids"]
+        found += [(i, each["type_id"]) for i in ids]
+    return [part for part, _ in found], [kind for _, kind in found]
 
 
-def _is(part: Any, text: str) -> bool:
-    return bool("Sequence" in part and part["Sequence"]["id"] == text)
+def _ids(parts: list[int | str]) -> tuple[int, ...]:
+    return tuple(part for part in parts if isinstance(part, int))
