@@ -118,7 +118,8 @@ def check_servable(name: str, saved: dict[str, Any]) -> None:
     kinds = [(saved.get(part) or {}).get("type") for part in parts]
     wordpiece = ["WordPiece", "BertNormalizer", "BertPreTokenizer"]
     if kinds != wordpiece and kinds[0] not in ("BPE", "Unigram"):
-        raise not_servable(name, " + ".join(str(k) for k in kinds))
+        said = ", ".join(f"{part} {kind}" for part, kind in zip(parts, kinds, strict=True))
+        raise not_servable(name, said)
     extra = [t["content"] for t in saved.get("added_tokens", []) if not t.get("special")]
     if extra:
         raise _matched(name, extra)

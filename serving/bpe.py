@@ -2,7 +2,7 @@
 
 A text is parted into words as `textmill.serving.word_splits` says. Most words are one token, which
 a table knows. In the others the merges (Sennrich et al. 2016; Radford et al. 2019) go on at once,
-the best pair of each distinct word in a step.
+the best pair of each distinct word in a step, or, in long ones, all of which it is certain.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textmill.serving.bpe_rules import read_bpe_rules
+from textmill.serving.long_words import Bounds
 from textmill.serving.normalizers import normalizer
 from textmill.serving.whole_words import pieces_of
 from textmill.serving.word_splits import gpt2_words, llama3_words
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # Bytes of a word. Longer words are fewer: together, they would make the table of all words wide.
 SHORT, LONG = 8, 16
+WIDE = 64  # bytes, from which a step costs more than to look around
 FEW = 600  # words, which go quicker through one loop than through three
 
 
@@ -46,13 +48,14 @@ class BPE:
         whole = [(word.hex(), token) for word, token in rules.whole.items()]
         table = json.dumps([rules.of_bytes, rules.pairs, rules.merged, whole])
         self.digest = hashlib.sha256(table.encode()).hexdigest()[:16]
-        keys = [left * rules.size + right for left, right in rules.pairs]
+        keys = [left * rules.size + right for left, right in rules.pairs] or [-2]
         ranks = tf.lookup.KeyValueTensorInitializer(
             tf.constant(keys, tf.int64), tf.range(len(keys))
         )
         # Its own name counts what the process made before, and would be saved.
         ranks._name = "merges"
-        self._ranks = tf.lookup.StaticHashTable(ranks, default_value=len(keys))
+        self._ranks = tf.lookup.StaticHashTable(ranks, default_value=len(rules.pairs))
+        self._bounds = Bounds(rules.pairs, rules.merged, rules.tokens, rules.size)
         words = tf.lookup.KeyValueTensorInitializer(
             tf.constant(list(rules.whole), tf.string),
             tf.constant(list(rules.whole.values()), tf.int32),
@@ -62,6 +65,7 @@ class BPE:
         self.tables: Mapping[str, tf.lookup.StaticHashTable] = {
             "merges": self._ranks,
             "whole": self._whole,
+            "bounds": self._bounds.table,
         }
 
     def pieces(self, text: tf.Tensor, most: int | None = None) -> tf.RaggedTensor:
@@ -102,8 +106,34 @@ class BPE:
         """Returns the ids of distinct words: [words] string -> [words, (pieces)] int32."""
         import tensorflow as tf
 
+        long = tf.strings.length(words) > WIDE
+
+        def mixed() -> tf.RaggedTensor:
+            places = tf.dynamic_partition(tf.range(tf.size(words)), tf.cast(long, tf.int32), 2)
+            short, wide = (tf.gather(words, place) for place in places)
+            parts = tf.concat([self._short(short), self._bounds.merge(self._bytes(wide))], 0)
+            return tf.gather(parts, tf.math.invert_permutation(tf.concat(places, 0)))
+
+        return tf.cond(tf.reduce_any(long), mixed, lambda: self._short(words))
+
+    def _short(self, words: tf.Tensor) -> tf.RaggedTensor:
+        import tensorflow as tf
+
         few = tf.size(words) < FEW
         return tf.cond(few, lambda: self._merge(words), lambda: self._by_length(words))
+
+    def _bytes(self, words: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the ids of the bytes of words: [words] string -> [words, (bytes)] int32."""
+        import tensorflow as tf
+
+        rules = self._rules
+        raw = tf.io.decode_raw(tf.strings.reduce_join(words)[None], tf.uint8)[0]
+        ids = tf.RaggedTensor.from_row_lengths(
+            tf.gather(tf.constant(rules.of_bytes, tf.int32), tf.cast(raw, tf.int32)),
+            tf.strings.length(words),
+            validate=False,
+        )
+        return ids if rules.total else tf.ragged.boolean_mask(ids, ids >= 0)
 
     def _by_length(self, words: tf.Tensor) -> tf.RaggedTensor:
         import tensorflow as tf
@@ -125,15 +155,7 @@ class BPE:
             keys = tf.cast(left, tf.int64) * size + tf.cast(right, tf.int64)
             return self._ranks.lookup(tf.where((left >= 0) & (right >= 0), keys, -1))
 
-        raw = tf.io.decode_raw(tf.strings.reduce_join(words)[None], tf.uint8)[0]
-        ids = tf.RaggedTensor.from_row_lengths(
-            tf.gather(tf.constant(rules.of_bytes, tf.int32), tf.cast(raw, tf.int32)),
-            tf.strings.length(words),
-            validate=False,
-        )
-        if not rules.total:
-            ids = tf.ragged.boolean_mask(ids, ids >= 0)
-        dense = tf.pad(ids.to_tensor(-1), [[0, 0], [0, 2]], constant_values=-1)
+        dense = tf.pad(self._bytes(words).to_tensor(-1), [[0, 0], [0, 2]], constant_values=-1)
         ranks = rank(dense[:, :-1], dense[:, 1:])
 
         def step(ids: tf.Tensor, ranks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

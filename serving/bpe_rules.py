@@ -17,6 +17,7 @@ class BpeRules(NamedTuple):
         pairs: Two ids that merge, the best ones first.
         merged: What each pair becomes.
         size: One more than the largest id.
+        tokens: The characters of tokens -> their ids.
         whole: Words that are one token, most by what the merges make of them, those of some
             tokenizers whatever they make: their bytes -> the token.
         prefix_space: Whether a text that begins otherwise gets a space in front.
@@ -29,6 +30,7 @@ class BpeRules(NamedTuple):
     pairs: list[tuple[int, int]]
     merged: list[int]
     size: int
+    tokens: dict[str, int]
     whole: dict[bytes, int]
     prefix_space: bool
     split: Literal["gpt2", "llama3"]
@@ -99,6 +101,7 @@ def read_bpe_rules(tokenizer_file: Path) -> BpeRules:
         pairs=ranked,
         merged=[merges[pair][1] for pair in ranked],
         size=1 + max(ids.values()),
+        tokens=ids,
         whole=_whole(model),
         prefix_space=prefix_space,
         split=split,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,59 @@ def test_ids_equal_the_library_for_some_texts(
 def test_ids_equal_the_library_for_any_text(both: tuple[Ids, Tokenizer], texts: list[str]) -> None:
     ids, made = both
     assert ids(texts) == library(made, texts)
+
+
+LONG = st.one_of(
+    st.lists(st.sampled_from(["the", "quick", "ing", "lazy", "o", "e"]), max_size=90).map("".join),
+    st.text("aeht", min_size=60, max_size=400),
+    st.builds(lambda text, times: text * times, st.text("aeht-", max_size=4), st.integers(20, 90)),
+)
+
+
+@settings(ANY, max_examples=25)
+@given(words=st.lists(LONG, max_size=6))
+def test_ids_of_long_words_equal_the_library(both: tuple[Ids, Tokenizer], words: list[str]) -> None:
+    ids, made = both
+    texts = [*words, " ".join(words)]
+    assert ids(texts) == library(made, texts)
+
+
+def test_a_word_of_sixty_thousand_letters(tmp_path: Path) -> None:
+    file = tmp_path / "tokenizer.json"
+    made, ids = bpe(file), graph(file)
+    letters = random.Random(1).choices("etaoinshr", k=60_000)
+    texts = ["a" * 60_000, "".join(letters)]
+    assert ids(texts) == library(made, texts)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_merges_of_any_order_equal_the_library(tmp_path: Path, seed: int) -> None:
+    # What a merge makes may have a better rank than the merge itself, as in Llama 3's vocabulary.
+    rng, file = random.Random(seed), tmp_path / "tokenizer.json"
+    bpe(file, vocabulary_size=261)
+    spec = json.loads(file.read_text())
+    tokens, merges = spec["model"]["vocab"], set()
+    for left, right in zip(rng.choices("abab", k=40), rng.choices("abab", k=40), strict=True):
+        left += rng.choice(["", *(t for t in tokens if set(t) <= {"a", "b"})])
+        if left in tokens and len(left) < 8:
+            tokens.setdefault(left + right, len(tokens))
+    for token in [t for t in tokens if set(t) <= {"a", "b"}]:
+        parts = [(token[:at], token[at:]) for at in range(1, len(token))]
+        merges |= {part for part in parts if tokens.keys() >= set(part)}
+    spec["model"]["merges"] = rng.sample(sorted(merges), len(merges))
+    file.write_text(json.dumps(spec))
+    words = ["".join(rng.choices("ab", k=rng.randrange(65, 300))) for _ in range(60)]
+    words += ["a" * rng.randrange(65, 300) + word for word in words[:20]]
+    assert graph(file)(words) == library(Tokenizer.from_file(str(file)), words)
+
+
+def test_a_vocabulary_without_merges_has_a_token_a_byte(tmp_path: Path) -> None:
+    file = tmp_path / "tokenizer.json"
+    bpe(file, vocabulary_size=261)
+    spec = json.loads(file.read_text())
+    assert spec["model"]["merges"] == []
+    texts = [*SCRIPTS, "y" * 300]
+    assert graph(file)(texts) == library(Tokenizer.from_file(str(file)), texts)
 
 
 def test_every_code_point_equals_the_library(both: tuple[Ids, Tokenizer]) -> None:

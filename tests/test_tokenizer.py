@@ -132,7 +132,9 @@ def test_a_tokenizer_without_a_serving_graph_is_refused(
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     preset = folder(tmp_path)
     (tmp_path / "vocab.txt").write_text("the\n[UNK]\n")
-    with pytest.raises(UserError, match=r"(?s)not that of a BertTokenizer.*without .PAD., .CLS., .SEP."):
+    with pytest.raises(
+        UserError, match=r"(?s)not that of a BertTokenizer.*without .PAD., .CLS., .SEP."
+    ):
         load_tokenizer(preset)
     (tmp_path / "vocab.txt").unlink()
     with pytest.raises(UserError, match=r"has no tokenizer \(tokenizer.json, or vocab"):

@@ -81,7 +81,9 @@ def read_frame(tokenizer_file: Path) -> Frame:
     if unknown is None:
         begin = found.before[0] if found.before else 0
         unknown = model["vocab"].get(model.get("unk_token"), begin)
-    return found._replace(unknown=unknown)
+    # A word that is unknown would begin the second text.
+    told = found.separator is None or found.separator != unknown
+    return found._replace(unknown=unknown, pairs=found.pairs and told)
 
 
 NOTHING = Frame((), (), (), None, pairs=False)  # stands around texts
