@@ -30,7 +30,7 @@ SPLITS = {
     "llama3": "llama3",
     "qwen2": "qwen2",
 }
-NORMAL, UNKNOWN, CONTROL = 1, 2, 3  # kinds of tokens
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4  # kinds of tokens
 SPECIAL = (UNKNOWN, CONTROL)  # those that stand for no text
 _NAMES = {
     "token_embd": "model.embed_tokens",
@@ -219,15 +219,16 @@ class GgufFile(Mapping[str, Array]):
                     received=f"no token {lost[0]!r}" if lost else f"{len(pair)} parts",
                     fix="take the file again from where it came, or make it anew",
                 )
-        special = tuple(
-            t for t, kind in zip(tokens, self._kinds(tokens), strict=True) if kind in SPECIAL
-        )
+        kinds = self._kinds(tokens)
+        special = tuple(t for t, kind in zip(tokens, kinds, strict=True) if kind in SPECIAL)
         made = byte_level(
             {token: i for i, token in enumerate(tokens)},
             merges,
             special,
             split=SPLITS[rule or "default"],  # type: ignore[arg-type]
         )
+        # llama.cpp looks for them in a text before it parts it into words.
+        made.add_tokens([t for t, kind in zip(tokens, kinds, strict=True) if kind == USER_DEFINED])
         about = {
             f"{name}_token": tokens[number]
             for name in ("bos", "eos")

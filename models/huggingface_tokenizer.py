@@ -29,7 +29,10 @@ SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model", "spm.model")
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", *SENTENCEPIECE)
 # Names of tokens that stand in every row or in none, by which a tokenizer may have them without
 # saying what they are for.
-_USUAL = "[PAD] [UNK] [CLS] [SEP] [MASK] <s> </s> <pad> <unk> <mask> <|endoftext|>".split()
+_USUAL = (
+    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+    *("<s>", "</s>", "<pad>", "<unk>", "<mask>", "<|endoftext|>"),
+)
 
 
 def load_auto_tokenizer(preset: Preset) -> Any:

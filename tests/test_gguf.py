@@ -166,6 +166,19 @@ def test_what_llama_cpp_puts_around_a_text(
     assert decoding(preset, longest=64).start == 0
 
 
+def test_tokens_that_llama_cpp_looks_for_in_a_text_are_refused(
+    theirs: Path, tmp_path: Path
+) -> None:
+    def change(writer: Any) -> None:
+        tokens = writer.kv_data[0]["tokenizer.ggml.tokens"].value
+        writer.kv_data[0].pop("tokenizer.ggml.token_type", None)
+        writer.add_token_types([1] * (len(tokens) - 1) + [4])
+
+    file = write(theirs / "llama", tmp_path / "model.gguf", kind="llama", change=change)
+    with pytest.raises(UserError, match="tokens that are matched in raw text"):
+        load_causal_tokenizer(Preset(str(file)))
+
+
 def test_another_file_is_another_preset(theirs: Path, tmp_path: Path) -> None:
     one = Preset(str(write(theirs / "llama", tmp_path / "one.gguf", kind="llama")))
     shutil.copyfile(one.name, tmp_path / "same.gguf")
