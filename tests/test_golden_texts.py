@@ -9,6 +9,7 @@ import pytest
 
 from textmill.components.golden_texts import Trained, golden_texts
 from textmill.serving.endings import Endings
+from textmill.serving.text_rules import _equal
 
 VOCABULARY = 16
 STRANGE = 8  # from here on tokens are bytes that are no text
@@ -65,3 +66,12 @@ def test_an_answer_never_pushes_its_prompt_out(longest: int) -> None:
         likely = said - np.log(np.exp(said).sum(-1, keepdims=True))
         wanted = sum(likely[n, token] for n, token in enumerate(again))
         assert row["log_probability"] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(("found", "rounded"), [(-1.002, True), (-4.5, False)])
+def test_a_difference_as_of_rounding_is_said_to_be_one(found: float, rounded: bool) -> None:
+    golden = [{"prompt": "a", "answer": "b", "log_probability": -1.0}]
+    said = {"score": {"log_probability": [found], "tokens": [1]}}
+    row = _equal(golden, said, 1e-3)
+    assert row.status == "failed"
+    assert ("rounded" in row.fix) == rounded
