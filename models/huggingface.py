@@ -246,7 +246,8 @@ def _convert_roberta(backbone: Any, source: Source, config: Mapping[str, Any]) -
         positions, "embeddings.position_embeddings.weight", lambda x, shape: x[first:]
     )
     # There is no place for the embedding of its one segment, which every token gets.
-    segments = keras.Variable(np.zeros((config["type_vocab_size"], positions.shape[-1])))
+    size = (config["type_vocab_size"], positions.shape[-1])
+    segments = keras.Variable(np.zeros(size, np.float32))
     source.port_weight(segments, "embeddings.token_type_embeddings.weight")
     positions.assign(positions + segments[0])
     _norm(source, backbone.embeddings_layer_norm, "embeddings.LayerNorm")

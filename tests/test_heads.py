@@ -124,6 +124,8 @@ def test_the_tokenizer_that_we_write_loads_in_older_releases(kind: str, written:
     said = read_json(written / kind / "tokenizer_config.json")
     assert said["tokenizer_class"] == "PreTrainedTokenizerFast"
     assert "add_prefix_space" not in said  # of WordPiece
+    weights = open_weights(Preset(str(written / kind)))
+    assert {weights[name].dtype.name for name in weights} == {"float32"}  # 4 mixes no types
 
 
 @pytest.mark.parametrize("prefix_space", [True, False])
