@@ -16,7 +16,6 @@ from textmill.quiet import import_tensorflow
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from textmill.models.causal_tokenizer import Ends
     from textmill.models.generation_config import Decoding
 
 
@@ -82,7 +81,7 @@ def _causal(checkpoint: Preset, max_length: int | None) -> tuple[Any, dict[str, 
             before, after = around(checkpoint)
             facts["framing"] |= {"before": before, "after": after}
         facts |= _decoding(how, _stop(checkpoint, how, facts["stop"], tokenizer))
-        facts["start"] = _start(how, ends, tokenizer)
+        facts["start"] = _start(how, ends.begin, facts["framing"], tokenizer)
     backbone = load_decoder(checkpoint, vocabulary_size=0, dropout=0.0)
     about = {"task": "text_generation", "max_length": length, "longest": length, **facts}
     return task_class(backbone)(backbone=backbone), about, tokenizer, length
@@ -90,6 +89,7 @@ def _causal(checkpoint: Preset, max_length: int | None) -> tuple[Any, dict[str, 
 
 def _pair(checkpoint: Preset, max_length: int | None) -> tuple[Any, dict[str, Any], Any, int]:
     """Returns an encoder-decoder; see `_causal`."""
+    from textmill.models.causal_tokenizer import around
     from textmill.models.encoder_decoders import load_encoder_decoder, longest
     from textmill.models.generation_config import decoding
     from textmill.models.pair_frame import pair_ends
@@ -105,6 +105,9 @@ def _pair(checkpoint: Preset, max_length: int | None) -> tuple[Any, dict[str, An
         how = decoding(checkpoint, longest=length, begin=1)
         about["target_begin"] = [ends.target[0], *([] if how.forced is None else [how.forced])]
         about |= _decoding(how, _stop(checkpoint, how, about["stop"], tokenizer))
+        before, after = around(checkpoint)
+        about["framing"] |= {"before": before, "after": after}
+        about["start"] = _start(how, ends.begin, about["framing"], tokenizer)
     return task_class(backbone)(backbone=backbone), about, tokenizer, length
 
 
@@ -154,9 +157,12 @@ def _stop(checkpoint: Preset, how: Decoding, known: list[int], tokenizer: Tokeni
     return how.stop
 
 
-def _start(how: Decoding, ends: Ends, tokenizer: Tokenizer) -> int:
-    """Returns the token that an empty prompt consists of."""
+def _start(how: Decoding, begin: str, framing: dict[str, Any], tokenizer: Tokenizer) -> int:
+    """Returns the token that an empty prompt consists of, where nothing stands around it."""
+    from textmill.models.causal_tokenizer import id_of
+
     if how.start is not None:
         return how.start
-    warn(f"no file says bos_token_id: an empty prompt begins with {ends.begin}")
-    return ends.ids(tokenizer)[0]
+    if not any(framing.values()):
+        warn(f"no file says bos_token_id: an empty prompt begins with {begin}")
+    return id_of(tokenizer, begin)

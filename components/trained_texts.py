@@ -58,7 +58,7 @@ def trained_decoder(
 
 
 def trained_encoder_decoder(
-    network: keras.Model, tokenizer: Tokenizer, about: dict[str, Any]
+    network: keras.Model, tokenizer: Tokenizer, about: dict[str, Any], *, start: int
 ) -> Trained:
     """Returns a sequence-to-sequence model; see `trained_decoder`."""
     frame, inside = PromptFrame(**about["framing"]), _inside(tokenizer, about)
@@ -66,7 +66,7 @@ def trained_encoder_decoder(
     most_read = about["max_source_length"] - len(frame.before) - len(frame.after)
 
     def read(prompt: str, _: int) -> list[int]:
-        return [*frame.before, *inside(prompt)[:most_read], *frame.after]
+        return [*frame.before, *inside(prompt)[:most_read], *frame.after] or [start]
 
     def logits(prompt: list[int], after: list[int]) -> Any:
         sides = {"encoder": prompt, "decoder": [*begin, *after]}

@@ -202,7 +202,7 @@ def writer(model: Model, precision: Name = "float32", *, stop: tuple[str, ...] =
             network.backbone, longest_source=most_read, longest=about["max_target_length"]
         )
         decoder = EncoderDecoder(pair, about["target_begin"], kind)
-        trained = trained_encoder_decoder(network, tokenizer, about)
+        trained = trained_encoder_decoder(network, tokenizer, about, start=start)
     else:
         network, most_read = causal_lm.load(model.path), None
         weights = decoder_serving_weights(network.backbone, longest=about["longest"])
