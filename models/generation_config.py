@@ -91,8 +91,11 @@ def generation_config(preset: Preset) -> dict[str, Any]:
     `config.json` has, as older checkpoints do.
 
     Example:
-        >>> generation_config(Preset("bert_tiny_en_uncased")) # doctest: +SKIP
-        {}
+        >>> import pathlib, tempfile
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> _ = (folder / "config.json").write_text('{"model_type": "gpt2", "eos_token_id": 1}')
+        >>> generation_config(Preset(str(folder)))
+        {'eos_token_id': 1}
     """
     found = preset.read(FILE)
     if found is None:

@@ -155,7 +155,8 @@ def _last(text: tf.Tensor, length: tf.Tensor, count: int) -> tf.Tensor:
     import tensorflow as tf
 
     place = length[:, None] - count + tf.range(count)
-    found = tf.gather(text, tf.maximum(place, 0), batch_dims=1)
+    # Rows that have ended are counted on while others go on; of them any tokens will do.
+    found = tf.gather(text, tf.clip_by_value(place, 0, tf.shape(text)[1] - 1), batch_dims=1)
     return tf.where(place >= 0, found, -1)
 
 
