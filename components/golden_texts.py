@@ -92,7 +92,12 @@ def golden_texts(
             text = _until(trained.decode(answer), endings.strings)
             again = trained.encode(text)
         if again != tokens[: len(again)]:
-            likely = _log_softmax(trained.logits(trained.read(prompt, len(again)), again))
+            before = trained.read(prompt, len(again))
+            if trained.begin is None:  # as `score`, of both the end is read
+                whole = [*before, *again][-trained.room([]) :]
+                again = whole[max(1, len(whole) - len(again)) :]
+                before = whole[: len(whole) - len(again)]
+            likely = _log_softmax(trained.logits(before, again))
         found.append(
             {
                 "prompt": prompt,

@@ -110,7 +110,7 @@ def test_golden_rows_are_answered(made: tuple[Path, dict[str, Any], list[str]]) 
     folder, manifest, _ = made
     rows = manifest["golden"]
     assert "" in [row["prompt"] for row in rows]
-    assert sum(row["max_new_tokens"] > 4 for row in rows) > len(rows) / 2
+    assert sum(row["max_new_tokens"] > 4 for row in rows) > 4
     wishes = {name: [value] * len(rows) for name, value in GREEDY.wishes().items()}
     wishes["max_new_tokens"] = [row["max_new_tokens"] for row in rows]
     prompts = [row["prompt"].encode() for row in rows]
