@@ -79,7 +79,7 @@ def load_huggingface_tokenizer(preset: Preset, *, pair: bool = False) -> Tokeniz
         UserError: transformers can't read it, or does with it what can't be served.
     """
     made = load_auto_tokenizer(preset)
-    tokenizer = made.backend_tokenizer
+    tokenizer: Tokenizer = made.backend_tokenizer
     saved = json.loads(tokenizer.to_str())
     check_servable(preset.name, saved)
     _check_vocabulary(preset, made)
@@ -171,10 +171,12 @@ def _folder(preset: Preset) -> Iterator[Path]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps from the terminal what transformers says to those who write models."""
+    import logging as levels
+
     from transformers.utils import logging
 
     level = logging.get_verbosity()
-    logging.set_verbosity_error()
+    logging.set_verbosity(levels.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -19,11 +19,12 @@ from textmill.components.tokenize import tokenize
 from textmill.components.variant import variant
 from textmill.errors import UserError
 from textmill.models.preset import Preset
-from textmill.models.tokenizer import load_tokenizer
+from textmill.models.tokenizer import load_tokenizer, read_tokenizer
 from textmill.pipelines.checkpoint import export_checkpoint
 from textmill.serving.predictor import Predictor
 from tiny_examples import empty, review_examples
 from tiny_models import SCRIPTS
+from tiny_models import tokenizer as wordpiece
 from tiny_tokenizers import bpe, library, sentencepiece, unigram
 
 KINDS = ("roberta", "xlm-roberta", "albert", "deberta-v2")
@@ -110,6 +111,28 @@ def test_a_model_of_sentencepiece_alone_is_converted(tmp_path: Path, kind: str) 
     (tmp_path / "whole" / "config.json").write_text(json.dumps({"model_type": kind}))
     bare, whole = (load_tokenizer(Preset(str(tmp_path / name))) for name in ("bare", "whole"))
     assert library(bare, SCRIPTS) == library(whole, SCRIPTS)
+
+
+def test_a_model_may_have_the_tokenizer_of_another_kind(models: Path, tmp_path: Path) -> None:
+    import keras_hub
+
+    folder = tmp_path / "korean"
+    shutil.copytree(models / "roberta", folder)
+    wordpiece(folder / "tokenizer.json", vocabulary_size=300)
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    config = json.loads((folder / "config.json").read_text()) | {"pad_token_id": 0}
+    (folder / "config.json").write_text(json.dumps(config))
+    model = Model(tmp_path / "model", "d" * 64)
+    adopt(model, checkpoint=Preset(str(folder)))
+    kept = keras_hub.models.TextClassifier.from_preset(str(model.path), preprocessor=None)
+    assert type(kept).__name__ == "RobertaTextClassifier"
+    assert not (model.path / "tokenizer.json").exists()  # KerasHub has no such pair
+    from transformers import AutoTokenizer
+
+    theirs = AutoTokenizer.from_pretrained(str(folder))
+    ours = read_tokenizer(model.tokenizer_file)
+    plain = [text for text in SCRIPTS if "[" not in text]
+    assert [e.ids for e in ours.encode_batch(plain)] == theirs(plain)["input_ids"]
 
 
 def test_a_vocabulary_with_merges_is_robertas(tmp_path: Path) -> None:

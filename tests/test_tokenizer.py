@@ -141,6 +141,29 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         load_tokenizer(preset)
 
 
+@pytest.mark.parametrize(
+    ("ends", "extra"),
+    [
+        ("\r\n", []),
+        (" \n", []),
+        ("\u3000\t\n", []),
+        ("\n", ["", "fox", "", "fox"]),
+        ("\n", ["f\rox", "f\u0085ox", "f\u2028ox", " fox", "fox "]),
+        ("\n", ["fox\r", "\ufefffox", "##x\x0b"]),
+    ],
+)
+def test_lines_of_a_vocabulary_are_what_transformers_takes_for_them(
+    tmp_path: Path, ends: str, extra: list[str]
+) -> None:
+    preset = folder(tmp_path)
+    lines = [*VOCABULARY, *extra, "f", "##o", "##x", "last"]
+    (tmp_path / "vocab.txt").write_bytes("".join(line + ends for line in lines).encode())
+    texts = [*AWKWARD, "fox f\u2028ox f\u0085ox last the"]
+    ours = load_tokenizer(preset)
+    assert [e.ids for e in ours.encode_batch(texts)] == by_transformers(preset, texts)
+    assert lines.index("last") in ours.encode("last").ids
+
+
 TEXTS = [
     f"Ein kleiner Fisch {n} schwimmt im {'tiefen ' * (n % 3)}Meer 北京{chr(0x4E00 + n)}"
     for n in range(200)
