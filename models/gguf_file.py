@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,7 @@ SPLITS = {
     "llama3": "llama3",
     "qwen2": "qwen2",
 }
+SPELT = re.compile(r"<\|[^|]+\|>")  # as special tokens of byte-level BPE are
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4  # kinds of tokens
 SPECIAL = (UNKNOWN, CONTROL)  # those that stand for no text
 _NAMES = {
@@ -241,7 +243,7 @@ class GgufFile(Mapping[str, Array]):
         """Returns the kind of each token, as `SPECIAL` counts them.
 
         A file need not say them. Then those that it names by their ids, such as the one that ends a
-        text, stand for no text.
+        text, stand for no text, and those that are spelt like them, `<|turn|>`.
         """
         kinds = self.value("tokenizer.ggml.token_type")
         if kinds is None and tokens:
@@ -250,7 +252,10 @@ class GgufFile(Mapping[str, Array]):
                 for key, field in self._reader.fields.items()
                 if key.startswith("tokenizer.ggml.") and key.endswith("_token_id")
             }
-            return [CONTROL if i in named else NORMAL for i in range(len(tokens))]
+            return [
+                CONTROL if i in named or SPELT.fullmatch(token) else NORMAL
+                for i, token in enumerate(tokens)
+            ]
         if not tokens or len(kinds) != len(tokens):
             raise UserError(
                 f"{self._file}: its tokens and their kinds are not as many",

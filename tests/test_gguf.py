@@ -291,12 +291,20 @@ def test_a_file_of_another_order_of_bytes_is_refused(theirs: Path, tmp_path: Pat
 
 
 def test_tokens_without_kinds(theirs: Path, tmp_path: Path) -> None:
+    def spelt(writer: Any) -> None:
+        writer.kv_data[0]["tokenizer.ggml.tokens"].value[119] = "<|turn|>"
+
     file = write(
-        theirs / "llama", tmp_path / "model.gguf", kind="llama", without="tokenizer.ggml.token_type"
+        theirs / "llama",
+        tmp_path / "model.gguf",
+        kind="llama",
+        without="tokenizer.ggml.token_type",
+        change=spelt,
     )
     tokenizer, ends = load_causal_tokenizer(Preset(str(file)))
     assert ends == ("<|endoftext|>", "<|endoftext|>")
-    assert tokenizer.decode([0]) == ""  # it stands for no text
+    assert tokenizer.decode([0, 119]) == ""  # one is named by its id; neither stands for text
+    assert tokenizer.decode([5]) != ""
 
 
 REFERENCE = """
