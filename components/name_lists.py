@@ -61,7 +61,8 @@ def listed_names(given: Any) -> list[str] | None:
             raise ValueError("a list of names expected, a list of lists found")
         text = text_of(each)
         names += (listed_names(each) or []) if isinstance(each, dict) else [text] if text else []
-    if len(set(names)) < len(names) and set(names) <= _BITS:
+    numbers = not any(isinstance(each, str) for each in given)
+    if numbers and len(set(names)) < len(names) and set(names) <= _BITS:
         raise ValueError("names expected, a vector of 0 and 1 found")
     return [name.strip() for name in names if name.strip()]
 

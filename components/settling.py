@@ -184,7 +184,7 @@ def _combined(rows: daft.DataFrame, stage: Stage, conflicts: Conflicts) -> Outco
     @daft.func.batch(return_dtype=DataType.string(), use_process=False)
     def combined(votes: daft.Series) -> Any:
         # Each label of a text once: its rows, a space, the label.
-        each = ([vote.split(" ", 1) for vote in row] for row in votes.to_pylist())
+        each = ([vote.split(" ", 1) for vote in row or ()] for row in votes.to_pylist())
         return [
             combine([(int(n), label) for n, label in row], stage.labels, stage.separator)
             if len(row) > 1
@@ -194,12 +194,14 @@ def _combined(rows: daft.DataFrame, stage: Stage, conflicts: Conflicts) -> Outco
 
     leads = col("good") & col("order").eq_null_safe(col("first"))
     vote = f.format("{} {}", col("votes"), col("label"))
-    votes = f.when(leads, vote).otherwise(lit(None)).list_agg_distinct()
-    votes = votes.over(Window().partition_by("good", "text", "pair"))
-    rows = rows.with_column("combined", combined(votes))
+    same_text = Window().partition_by("good", "text", "pair")
+    votes = f.when(leads, vote).otherwise(lit(None)).list_agg_distinct().over(same_text)
+    keeps = col("order").eq_null_safe(col("opening"))
+    # Once a text: to read all its labels for each of its rows would take the square of the time.
+    rows = rows.with_column("combined", combined(f.when(keeps, votes)))
+    rows = rows.with_column("combined", col("combined").min().over(same_text))
     lost = (col("labels") > lit(1)) & col("combined").is_null()
     label = f.coalesce(col("combined"), col("label"))
-    keeps = col("order").eq_null_safe(col("opening"))
     return rows, keeps, lost, lit("conflicting labels: spans that overlap"), label
 
 
