@@ -111,16 +111,16 @@ class BPE:
         def mixed() -> tf.RaggedTensor:
             places = tf.dynamic_partition(tf.range(tf.size(words)), tf.cast(long, tf.int32), 2)
             short, wide = (tf.gather(words, place) for place in places)
-            parts = tf.concat([self._short(short), self._bounds.merge(self._bytes(wide))], 0)
+            parts = tf.concat([self._by_length(short), self._bounds.merge(self._bytes(wide))], 0)
             return tf.gather(parts, tf.math.invert_permutation(tf.concat(places, 0)))
 
-        return tf.cond(tf.reduce_any(long), mixed, lambda: self._short(words))
-
-    def _short(self, words: tf.Tensor) -> tf.RaggedTensor:
-        import tensorflow as tf
-
-        few = tf.size(words) < FEW
-        return tf.cond(few, lambda: self._merge(words), lambda: self._by_length(words))
+        # Most requests have few words, and these short: for them there is one question.
+        some = tf.reduce_any(long)
+        return tf.cond(
+            ~some & (tf.size(words) < FEW),
+            lambda: self._merge(words),
+            lambda: tf.cond(some, mixed, lambda: self._by_length(words)),
+        )
 
     def _bytes(self, words: tf.Tensor) -> tf.RaggedTensor:
         """Returns the ids of the bytes of words: [words] string -> [words, (bytes)] int32."""
