@@ -142,9 +142,7 @@ def _spans(label: Any, text: str) -> Found:
     """Returns spans as JSON, or what is wrong with them."""
     try:
         given = read_printed(label) if isinstance(label, str) else label
-        if isinstance(given, dict) and list(given) == ["entities"]:  # as spaCy has them
-            given = given["entities"]
-        spans = sorted(_span(each) for each in given)
+        spans = sorted(map(read_span, spans_in(given)))
     except (ValueError, TypeError, KeyError, RecursionError):
         return None, "invalid spans: a list of [start, end, label] expected"
     before = 0
@@ -157,7 +155,26 @@ def _spans(label: Any, text: str) -> Found:
     return json.dumps(spans, ensure_ascii=False), None
 
 
-def _span(given: Any) -> tuple[int, int, str]:
+def spans_in(given: Any) -> Any:
+    """Returns the list in the object that spaCy makes of spans, or what else was given.
+
+    Example:
+        >>> spans_in({"entities": [[0, 3, "who"]]})
+        [[0, 3, 'who']]
+    """
+    return given["entities"] if isinstance(given, dict) and list(given) == ["entities"] else given
+
+
+def read_span(given: Any) -> tuple[int, int, str]:
+    """Returns where a span begins and ends, and its name.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is no span.
+
+    Example:
+        >>> read_span({"start": 0, "end": 3, "labels": ["who"]})
+        (0, 3, 'who')
+    """
     if isinstance(given, dict):
         label = given["label"] if "label" in given else given["labels"]
         [label] = label if isinstance(label, list) else [label]

@@ -270,7 +270,7 @@ def _translated(usable: Sequence[Column]) -> list[tuple[Column, ...]]:
 def _why_not(column: Column, found: Guess) -> str:
     if column.absent:
         return f"not in {one_line(column.absent)}"
-    if column.words & PARTS and column.kind in ("class", "text"):
+    if column.kind == "parts" or (column.words & PARTS and column.kind in ("class", "text")):
         shown = ", ".join(one_line(value, 20) for value in column.distinct[:3])
         return f"says {shown}: not train, validation and test"
     if column.kind == "class":
@@ -295,12 +295,18 @@ def _seen(columns: Sequence[Column]) -> str:
 
 def _no_label(columns: Sequence[Column], source: str) -> UserError:
     absent = [column for column in columns if column.absent and _named(column)]
+    fix = "add a column with labels"
+    if absent:
+        fix = f"name the files that have {one_line(absent[0].name)}"
+    elif len(columns) == 1:
+        fix += ", or set data.delimiter to the character that parts them"
+    if not absent:
+        fix += (
+            '; to learn to write such texts, set pipeline = "text_generation" in a config by hand'
+        )
     return UserError(
         f"{source}: no column looks like a label",
         expected="a column with at least two values that come again and again, in every file",
         received=_seen(columns),
-        fix=f"name the files that have {one_line(absent[0].name)}"
-        if absent
-        else "add a column with labels; to learn to write such texts, write a config with "
-        'pipeline = "text_generation" by hand',
+        fix=fix,
     )

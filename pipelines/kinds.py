@@ -14,7 +14,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from textmill.components.columns import names_inside, pick, values_of
-from textmill.components.name_lists import listed_names
+from textmill.components.label_column import read_span, spans_in
+from textmill.components.name_lists import listed_names, read_printed
 from textmill.components.sources.source import Source
 from textmill.components.split_column import PLACES
 
@@ -40,7 +41,9 @@ KINDS = {
     "spans": "spans of a text",
     "messages": "conversations",
     "split": "splits",
+    "parts": "which rows are for training",
     "answer": "whether an annotator accepted the row",
+    "figure": "numbers, but not written as 1234.5 is",
     "date": "dates",
     "link": "links",
     "id": "a different value in each row",
@@ -49,16 +52,26 @@ KINDS = {
     "empty": "nothing",
 }
 Kind = Literal[
-    "text", "class", "number", "names", "spans", "messages", "split", "answer", "date", "link",
-    "id", "object", "constant", "empty",
+    "text", "class", "number", "names", "spans", "messages", "split", "parts", "answer", "figure",
+    "date", "link", "id", "object", "constant", "empty",
 ]  # fmt: skip
 
 # Words of names of what may rise from row to row, in a sorted file, and is no number of the row.
 MEASURED = {"label", "score", "rating", "target", "stars", "value", "y"}
 _TIMES = {"time", "timestamp", "date", "datetime", "created", "updated", "at"}
 
+# Words of what says which rows a model learns from, and which it is measured on.
+_LEARNED = {"train", "training", "trn", "tr"}
+_MEASURING = {
+    "test", "testing", "tst", "te", "dev", "development", "eval", "evaluation", "validation",
+    "validating", "valid", "val", "va", "holdout", "heldout",
+}  # fmt: skip
+_BESIDE = {"set", "data", "split", "public", "private", "a", "b"}  # "Public Test"
+_ASKING = {"is", "in", "for", "as", "set", "data", "flag"}  # is_train, "in test set"
+
 _LINK = re.compile(r"(https?://|www\.)\S+")
 _DATE = re.compile(r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ,].*)?")
+_FIGURE = re.compile(r"[-+]?\d+([.,' ]\d{3})*([.,]\d+)?\s*[%€$£]?")
 _CODE = re.compile(r"0\d+")  # digits that are no number: 007
 _MARK = re.compile(r"[!-~]+")  # of an identifier: ASCII without white space
 _ORDERED = {"id", "ids", "index", "idx", "no", "nr", "number", "row", "unnamed", "column", "key"}
@@ -83,8 +96,7 @@ class Column:
     @cached_property
     def words(self) -> set[str]:
         """The words of its name: topic and name of topic_name, topicName or "Topic name"."""
-        parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", self.name)
-        return set(re.findall(r"[^\W_]+?(?=\d*(?:[\W_]|$))|\d+", parted.lower()))
+        return _words_of(self.name)
 
     @cached_property
     def texts(self) -> list[str]:
@@ -116,6 +128,8 @@ class Column:
             return "split"
         if len(self.distinct) == 1:
             return "constant"
+        if self._parts(named):
+            return "parts"
         numbers = [number for text in self.texts if (number := number_of(text)) is not None]
         codes = any(map(_CODE.fullmatch, self.distinct))
         if len(numbers) == len(self.texts) and len(set(numbers)) > 1 and not codes:
@@ -125,11 +139,22 @@ class Column:
         if _most(self.texts, _DATE.fullmatch):
             return "date"
         alone = len(self.distinct) == len(self.texts)
-        if alone and len(self.texts) > 2 and _most(self.texts, _MARK.fullmatch):
+        figures = not codes and _most(self.texts, _FIGURE.fullmatch)
+        if alone and not figures and len(self.texts) > 2 and _most(self.texts, _MARK.fullmatch):
             return "id"
         if repeated(len(self.distinct), len(self.texts)) and self.length < LONG:
             return "class"
-        return "text"
+        return "figure" if figures else "text"
+
+    def _parts(self, named: set[str]) -> bool:
+        """Says whether its values, or its name, tell what is learned from what is measured on."""
+        words = [_words_of(value) - _BESIDE for value in self.seen if len(value) < LONG]
+        learned = sum(bool(each) and each <= _LEARNED for each in words)
+        measured = sum(bool(each) and each <= _MEASURING for each in words)
+        if learned and measured and 2 * (learned + measured) > len(named):
+            return True
+        told = self.words & (_LEARNED | _MEASURING)
+        return bool(told) and told < self.words <= told | _ASKING and len(named) == 2
 
     def _kind_of_numbers(self, numbers: list[float]) -> Kind:
         distinct = sorted(set(numbers))
@@ -146,6 +171,11 @@ class Column:
         # Classes are often numbered from 0 or 1, without a gap.
         counted = distinct[0] in (0, 1) and distinct[-1] - distinct[0] == len(distinct) - 1
         return "class" if counted or len(distinct) <= FEW else "number"
+
+
+def _words_of(name: str) -> set[str]:
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return set(re.findall(r"[^\W_]+?(?=\d*(?:[\W_]|$))|\d+", parted.lower()))
 
 
 def number_of(text: str) -> float | None:
@@ -166,6 +196,7 @@ def _most(texts: Sequence[str], fits: Callable[[str], object]) -> bool:
 
 
 def _kind_of_lists(values: list[Any]) -> Kind:
+    values = [spans_in(value) for value in values]
     items = [item for value in values if isinstance(value, list) for item in value]
     if not items or not all(isinstance(value, list) for value in values):
         return "object"
@@ -179,11 +210,10 @@ def _kind_of_lists(values: list[Any]) -> Kind:
 
 
 def _is_span(item: Any) -> bool:
-    if isinstance(item, dict):
-        item = [item.get("start"), item.get("end"), item.get("label")]
-    if not isinstance(item, list) or len(item) != 3:
-        return False
-    return type(item[0]) is int and type(item[1]) is int and isinstance(item[2], str)
+    with suppress(KeyError, TypeError, ValueError):
+        read_span(item)
+        return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -256,11 +286,12 @@ def _parsed(value: Any) -> Any:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, str) and value[:1] in ("[", "{", "(", "_"):
-        with suppress(ValueError, RecursionError):
-            return json.loads(value)
         with suppress(ValueError):
             names = listed_names(value)
-            return value if names is None else names
+            if names is not None:
+                return names
+        with suppress(ValueError, RecursionError):
+            return value if value[0] == "(" else read_printed(value)
     if value is None or isinstance(value, str | int | float | bool | list | dict):
         return value
     return str(value)

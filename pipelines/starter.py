@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from textmill.components.sources.by_name import open_source
+from textmill.components.sources.by_name import TABLES, open_source
 from textmill.components.sources.csv import Delimited
 from textmill.components.sources.dialect import guess_delimiter, separator
 from textmill.components.sources.jsonl import JsonLines
@@ -23,7 +23,6 @@ from textmill.pipelines.guess import Guess, guess
 from textmill.pipelines.kinds import Table, look_at
 from textmill.toml import one_line, toml_value
 
-ENDINGS = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".conll", ".bio")
 LINES = 200  # of a file that show its delimiter
 COMMENTS = 37  # the column in which they begin
 
@@ -273,12 +272,12 @@ def _without_header(table: Table) -> dict[str, Any]:
 def _only_file(folder: Path) -> str:
     """Returns the one data file in `folder`."""
     inside = sorted(folder.glob("[!.]*")) if folder.is_dir() else []
-    found = [f for f in inside if f.name.lower().removesuffix(".gz").endswith(ENDINGS)]
+    found = [f for f in inside if f.name.lower().removesuffix(".gz").endswith(TABLES)]
     if len(found) == 1:
         return found[0].as_posix()
     raise UserError(
         f"{folder}: which data?",
-        expected=f"one file that ends in {one_of(ENDINGS).removeprefix('one of: ')}",
+        expected=f"one file that ends in {one_of(TABLES).removeprefix('one of: ')}",
         received=", ".join(f.name for f in found) or "none",
         fix=f"name it: textmill new {folder} reviews.csv",
     )

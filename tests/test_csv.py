@@ -255,7 +255,14 @@ def test_quotes_by_the_config(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "delimiter"),
-    [("sep=;", ";"), ("SEP=|", "|"), ('"sep=,"', ","), ("sep=\t", "\t"), ("sep=;;", ";")],
+    [
+        ("sep=;", ";"),
+        ("SEP=|", "|"),
+        ('"sep=,"', ","),
+        ("sep=\t", "\t"),
+        ("sep=;;", ";"),
+        ("sep=; ", ";"),
+    ],
 )
 @pytest.mark.parametrize("suffix", [".csv", ".tsv"])
 def test_a_first_line_that_names_the_delimiter(line: str, delimiter: str, suffix: str) -> None:

@@ -94,6 +94,19 @@ IDS = [str(100 + 3 * i) for i in range(ROWS)]
          {"text": "text", "label": "stance"}),
         ({"text": TEXTS, "set": ["train", "holdout"] * 30, "kind": CLASSES},
          {"text": "text", "label": "kind"}),
+        # Whatever the column is called, and in other words.
+        ({"text": TEXTS, "phase": ["training", "testing"] * 30, "kind": CLASSES},
+         {"text": "text", "label": "kind"}),
+        ({"text": TEXTS, "role": ["Training", "PublicTest", "Private Test"] * 20, "kind": CLASSES},
+         {"text": "text", "label": "kind"}),
+        ({"text": TEXTS, "dataset": ["train", "test", "unsupervised"] * 20, "kind": CLASSES},
+         {"text": "text", "label": "kind"}),
+        ({"text": TEXTS, "isTrain": ["True", "False"] * 30, "kind": CLASSES},
+         {"text": "text", "label": "kind"}),
+        ({"text": TEXTS, "subject": ["staff training", "product testing", "sales"] * 20},
+         {"text": "text", "label": "subject"}),
+        ({"text": TEXTS, "stage": ["design", "training", "testing", "support"] * 15},
+         {"text": "text", "label": "stage"}),
         ({"text": TEXTS, "answer": ["Accept", "reject"] * 30, "label": CLASSES},
          {"text": "text", "label": "label", "where": {"answer": "Accept"}}),
         ({"id": IDS, "": IDS, "text": TEXTS, "category": CLASSES},
@@ -130,6 +143,10 @@ IDS = [str(100 + 3 * i) for i in range(ROWS)]
           "answer": ["accept", "accept", "reject", "ignore"] * 15},
          {"pipeline": "token_classification", "text": "text", "label": "spans",
           "where": {"answer": "accept"}}),
+        ({"text": TEXTS, "label": ["[(0, 4, 'X')]", "{'entities': [(0, 3, 'Y')]}", "[]"] * 20},
+         {"pipeline": "token_classification", "text": "text", "label": "label"}),
+        ({"text": TEXTS, "label": ['[{"start": 0, "end": 3, "labels": ["X"]}]', "[]"] * 30},
+         {"pipeline": "token_classification", "text": "text", "label": "label"}),
         # Two texts.
         ({"premise": TEXTS, "hypothesis": TEXTS[::-1], "label": CLASSES},
          {"text": ["premise", "hypothesis"], "label": "label"}),
@@ -270,10 +287,14 @@ def test_conversations_are_learned_to_be_answered(tmp_path: Path) -> None:
         ({"text": TEXTS}, "no column looks like a label"),
         ({"text": TEXTS, "label": [f"name {i}" for i in range(ROWS)]}, "label: texts"),
         ({"text": TEXTS, "label": ["one"] * ROWS}, "label: one value in all rows"),
+        ({"text^label": TEXTS}, "set data.delimiter to the character that parts them"),
+        ({"text": TEXTS, "score": [f"{i / 7:.2f}".replace(".", ",") for i in range(ROWS)]},
+         "score: numbers, but not written as 1234.5 is"),
+        ({"text": TEXTS, "n": [f"{1000 + 37 * i:,}" for i in range(ROWS)]}, "n: numbers, but not"),
         ({"text": TEXTS, "answer": ["accept", "ignore"] * 30}, "whether an annotator accepted"),
         ({"label": CLASSES, "n": IDS}, "no column with text"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_known_is_asked(
     tmp_path: Path, columns: dict[str, Sequence[str]], message: str
 ) -> None:

@@ -27,7 +27,7 @@ _ARROW = (".arrow", ".feather")
 _FASTTEXT = (".ft", ".fasttext")
 _LINES = (".txt",)
 _TAGGED = (".conll", ".conllu", ".conllup", ".bio", ".iob", ".iob2", ".bmes")
-_KNOWN = (*_DELIMITED, *_JSON, *_PARQUET, *_ARROW, *_LINES, *_FASTTEXT, *_TAGGED)
+TABLES = (*_DELIMITED, *_JSON, *_PARQUET, *_ARROW, *_FASTTEXT, *_TAGGED)  # rows, by their suffix
 
 
 def open_source(
@@ -112,7 +112,7 @@ def open_source(
     raise UserError(
         f"{source}: "
         + ("unknown kind of file" if len(suffixes) == 1 else "several kinds of files"),
-        expected=f"files with one of the suffixes {', '.join(_KNOWN)}",
+        expected=f"files with one of the suffixes {', '.join((*TABLES, *_LINES))}",
         received=", ".join(sorted(suffix or "no suffix" for suffix in suffixes)),
         fix="convert them to one of these, or give ingest a source of your own",
     )
@@ -167,7 +167,7 @@ def _folder(root: str, encoding: str, documents: Separation | None) -> Source:
         return FastText(whole, encoding)
     if lines:
         return LabelledLines(lines, root, encoding)
-    known = sorted({_suffix(f.name) for f in inside if _suffix(f.name) in _KNOWN})
+    known = sorted({_suffix(f.name) for f in inside if _suffix(f.name) in (*TABLES, *_LINES)})
     raise UserError(
         f"{root}: holds no text files" if inside else f"{root}: is an empty folder",
         expected="<label>/*.txt, a file a row, or <label>.txt, a line a row",

@@ -11,7 +11,9 @@ from textmill.components.sources.text_file import without_end
 
 Quoting = Literal["auto", "standard", "none"]
 DELIMITERS = ",;\t|"
-_SEPARATOR = re.compile(r'"?sep=(.)\1*"?', re.IGNORECASE)  # padded where a program saved it again
+_SEPARATOR = re.compile(
+    r'"?sep=(.)\1*"?[ \t]*', re.IGNORECASE
+)  # padded where a program saved it again
 
 
 def separator(line: str) -> str | None:
