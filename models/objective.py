@@ -94,7 +94,10 @@ def _direction(words: list[str]) -> Direction | None:
         return known
     if words[-1].isdigit() or words[-1] in _AVERAGES:
         return _direction(words[:-1])
-    if words[0] in ("neg", "negative"):
+    if words[-1] == "score" and _direction(words[:-1]) == "min":
+        # A score made of an error, or the error itself; D² is the share of one that is explained.
+        return "max" if "d2" in words else None
+    if words[0] in ("neg", "negative", "minus", "inverse"):
         # A negated error is better the larger it is; neg_recall may be the recall of the class neg.
         return "max" if _direction(words[1:]) == "min" else None
     if "at" in words:  # recall_at_precision is a recall

@@ -136,6 +136,12 @@ def test_every_name_of_scikit_learn() -> None:
         ("neg_recall", None),
         ("negative_samples_accuracy", None),
         ("accuracy_std", None),
+        # The error, or what is made of it.
+        ("val_mae_score", None),
+        ("ter_score", None),
+        ("d2_loss", "min"),
+        ("inverse_loss", "max"),
+        ("one_minus_f1", None),
         ("dice", None),  # the loss, or the coefficient
         ("learning_rate", None),
         ("copied", None),
