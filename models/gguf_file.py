@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
-import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from textmill.artifact import write_json
 from textmill.errors import UserError, one_of
 from textmill.models.gguf_metadata import check_metadata, one_value
 
@@ -22,18 +16,6 @@ Array = npt.NDArray[Any]
 
 # Of the architectures that are read: their names in `config.json`.
 KINDS = {"llama": "llama", "qwen2": "qwen2"}
-# `tokenizer.ggml.pre` -> whose rule parts a text into words.
-SPLITS = {
-    "default": "gpt2",
-    "gpt-2": "gpt2",
-    "smollm": "smollm",
-    "llama-bpe": "llama3",
-    "llama3": "llama3",
-    "qwen2": "qwen2",
-}
-SPELT = re.compile(r"<\|[^|]+\|>")  # as special tokens of byte-level BPE are
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4  # kinds of tokens
-SPECIAL = (UNKNOWN, CONTROL)  # those that stand for no text
 _NAMES = {
     "token_embd": "model.embed_tokens",
     "output_norm": "model.norm",
@@ -69,7 +51,7 @@ class GgufFile(Mapping[str, Array]):
     """
 
     def __init__(self, file: Path) -> None:
-        self._file, self._reader = file, _reader(file)
+        self.file, self._reader = file, _reader(file)
         self.kind = str(self.value("general.architecture"))
         if self.kind not in KINDS:
             raise UserError(
@@ -108,7 +90,7 @@ class GgufFile(Mapping[str, Array]):
         strange = sorted(each.name for each in self._reader.tensors if each.name not in known)
         if strange:
             raise UserError(
-                f"{self._file}: tensor {strange[0]} is not computed here",
+                f"{self.file}: tensor {strange[0]} is not computed here",
                 expected=f"the tensors of a {KINDS[self.kind]} model of {layers} layers alone",
                 received=", ".join(strange[:3]) + ", …" * (len(strange) > 3),
                 fix="name the model's Hugging Face folder instead, or take another model",
@@ -120,7 +102,7 @@ class GgufFile(Mapping[str, Array]):
                 dequantize(tensor.data.reshape(-1, tensor.data.shape[-1])[:0], tensor.tensor_type)
             except (NotImplementedError, KeyError) as error:
                 raise UserError(
-                    f"{self._file}: tensor {tensor.name} is of type "
+                    f"{self.file}: tensor {tensor.name} is of type "
                     f"{GGMLQuantizationType(tensor.tensor_type).name}, which can't be read",
                     expected="numbers that the library gguf turns into float32",
                     received=str(error)[:200],
@@ -134,6 +116,10 @@ class GgufFile(Mapping[str, Array]):
             if name in fields:
                 return fields[name].contents()
         return default
+
+    def keys_under(self, name: str) -> list[str]:
+        """Returns the keys that begin so."""
+        return [key for key in self._reader.fields if key.startswith(name)]
 
     def _has_bias(self, part: str) -> bool:
         return any(f".{part}." in name and name.endswith(".bias") for name in self._tensors)
@@ -191,117 +177,6 @@ class GgufFile(Mapping[str, Array]):
         found = [self.value(f"tokenizer.ggml.{name}_token_id") for name in names]
         ends = list(dict.fromkeys(int(each) for each in found if each is not None))
         return {"bos_token_id": begin, "eos_token_id": ends or None}
-
-    def tokenizer(self) -> tuple[Any, dict[str, Any]]:
-        """Returns its tokenizer, of the `tokenizers` library, and `tokenizer_config.json`.
-
-        Raises:
-            UserError: It is no byte-level BPE, or parts texts by another rule than those known.
-        """
-        from textmill.models.causal_tokenizer import byte_level
-
-        model, rule = self.value("tokenizer.ggml.model"), self.value("tokenizer.ggml.pre")
-        if model != "gpt2" or (rule or "default") not in SPLITS:
-            raise UserError(
-                f"{self._file}: a serving graph for its tokenizer is not there yet",
-                expected=f"model gpt2, with the rule {one_of(SPLITS)}",
-                received=f"model {model}, with the rule {rule}",
-                fix="take another model",
-            )
-        tokens: list[str] = self.value("tokenizer.ggml.tokens", [])
-        merges = [tuple(pair.split(" ")) for pair in self.value("tokenizer.ggml.merges", [])]
-        known = set(tokens)
-        for pair in merges:
-            lost = [each for each in (*pair, "".join(pair)) if each not in known]
-            if len(pair) != 2 or lost:
-                raise UserError(
-                    f"{self._file}: its tokenizer merges {' and '.join(pair)!r}, and one of these "
-                    "or what they become is no token",
-                    expected="tokenizer.ggml.tokens with all of two parts and the whole",
-                    received=f"no token {lost[0]!r}" if lost else f"{len(pair)} parts",
-                    fix="take the file again from where it came, or make it anew",
-                )
-        kinds = self._kinds(tokens)
-        special = tuple(t for t, kind in zip(tokens, kinds, strict=True) if kind in SPECIAL)
-        made = byte_level(
-            {token: i for i, token in enumerate(tokens)},
-            merges,
-            special,
-            split=SPLITS[rule or "default"],  # type: ignore[arg-type]
-        )
-        # llama.cpp looks for them in a text before it parts it into words.
-        made.add_tokens([t for t, kind in zip(tokens, kinds, strict=True) if kind == USER_DEFINED])
-        about = {
-            f"{name}_token": tokens[number]
-            for name in ("bos", "eos")
-            if (number := self.value(f"tokenizer.ggml.{name}_token_id")) is not None
-        }
-        made.post_processor = self._around(tokens, rule or "default")
-        return made, {**about, "chat_template": self.value("tokenizer.chat_template")}
-
-    def _kinds(self, tokens: list[str]) -> list[int]:
-        """Returns the kind of each token, as `SPECIAL` counts them.
-
-        A file need not say them. Then those that it names by their ids, such as the one that ends a
-        text, stand for no text, and those that are spelt like them, `<|turn|>`.
-        """
-        kinds = self.value("tokenizer.ggml.token_type")
-        if kinds is None and tokens:
-            named = {
-                field.contents()
-                for key, field in self._reader.fields.items()
-                if key.startswith("tokenizer.ggml.") and key.endswith("_token_id")
-            }
-            return [
-                CONTROL if i in named or SPELT.fullmatch(token) else NORMAL
-                for i, token in enumerate(tokens)
-            ]
-        if not tokens or len(kinds) != len(tokens):
-            raise UserError(
-                f"{self._file}: its tokens and their kinds are not as many",
-                expected="tokenizer.ggml.tokens, and a number for each in token_type",
-                received=f"{len(tokens)} tokens, and {len(kinds or [])} kinds",
-                fix="take the file again from where it came, or make it anew",
-            )
-        return list(kinds)
-
-    def _around(self, tokens: list[str], rule: str) -> Any:
-        """Returns what puts the tokens around a text that llama.cpp puts there.
-
-        Source: `llama_vocab::impl::load` of llama.cpp, src/llama-vocab.cpp: of a byte-level BPE
-        only Llama 3's begins a text with a token where the file does not say.
-        """
-        from tokenizers.processors import TemplateProcessing
-
-        usual = {"bos": SPLITS[rule] == "llama3", "eos": False}
-        around = {}
-        for name, known in usual.items():
-            number = self.value(f"tokenizer.ggml.{name}_token_id")
-            if self.value(f"tokenizer.ggml.add_{name}_token", known) and number is not None:
-                around[name] = (tokens[int(number)], int(number))
-        parts = [*(around[n][0] for n in ("bos",) if n in around), "$A"]
-        parts += [around[n][0] for n in ("eos",) if n in around]
-        return TemplateProcessing(single=parts, special_tokens=list(dict(around.values()).items()))
-
-
-@cache
-def described(file: str, changed: float) -> Path:
-    """Returns a folder with `config.json`, `tokenizer.json` and `tokenizer_config.json` of a file.
-
-    It goes with the process.
-
-    Args:
-        file: A GGUF file.
-        changed: When it was, so that another file of the name is read anew.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="textmill-gguf-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    opened = GgufFile(Path(file))
-    write_json(folder / "config.json", opened.config())
-    tokenizer, about = opened.tokenizer()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    write_json(folder / "tokenizer_config.json", about)
-    return folder
 
 
 def _reader(file: Path) -> Any:

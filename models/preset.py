@@ -75,7 +75,7 @@ class Preset:
             UserError: There is no such preset, or it can't be reached.
         """
         if self.gguf:
-            from textmill.models.gguf_file import described
+            from textmill.models.gguf_folder import described
 
             found = described(self.name, Path(self.name).stat().st_mtime) / name
             return found if found.is_file() else None
