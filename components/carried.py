@@ -33,6 +33,11 @@ def carried(column: pa.Array, name: str) -> pa.Array | None:
         column = pa.array([text_of(value) for value in values_of(column)], pa.string())
     if is_string(column.type):
         column = as_text(column, name)[0]
+    if types.is_timestamp(column.type) and column.type.unit == "s":  # Parquet has none
+        try:
+            return column.cast(pa.timestamp("ms", column.type.tz))
+        except pa.ArrowInvalid:  # of some million years
+            return None
     return column if is_carried(column.type) else None
 
 

@@ -196,6 +196,10 @@ _HABITS: Mapping[str, str] = {
     SEVERAL: "set data.multi_label = true, or leave one label in each row",
     OBJECT: "name what is meant inside the objects, with dots, or write texts in all rows",
     LIST: "write one value in each row",
+    "invalid label": 'name what is meant inside objects with dots, as in "label.name"; a label is '
+    "a name",
+    "invalid labels": "write names as a list in JSON, or with data.label_separator between them; "
+    'of objects name what is meant, as in "tags.name"',
 }
 
 

@@ -20,7 +20,7 @@ _PRINTED = re.compile(
     r"(?:,\s*dtype=\S+)?\)?"
 )
 _BITS = {"0", "1", "0.0", "1.0", "false", "true"}
-_EMPTY = ("set()", "frozenset()")
+_EMPTY = ("()", "set()", "frozenset()")
 
 
 def listed_names(given: Any) -> list[str] | None:

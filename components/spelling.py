@@ -20,6 +20,7 @@ _TRUTH = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
 # Ways in which programs write that there is nothing. Any of them may be a name all the same.
 _NOTHING = {"nan", "none", "null", "nat", "<na>", "n/a"}
 _SHOWN = 5
+_FIGURES = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?")
 
 
 def _key(name: str, how: Merging) -> str:
@@ -36,6 +37,13 @@ def _key(name: str, how: Merging) -> str:
     if how == "case":
         name = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return name
+
+
+def _value(name: str) -> float | None:
+    """Returns the number that a name is, 1 or 0 of a truth value, None of others."""
+    if name.lower() in ("true", "false"):
+        return float(name.lower() == "true")
+    return float(name) if _FIGURES.fullmatch(name) else None
 
 
 def merged(names: Mapping[str, int], how: Merging) -> dict[str, str]:
@@ -93,6 +101,14 @@ def remarks(names: Mapping[str, int], gone: Mapping[str, str]) -> Iterator[str]:
         if twins:
             told = _some(twins, "; ")
             yield f'labels that may be one: {told}: merge_labels = "{how}" merges them'
+    values: dict[float, list[str]] = {}
+    for name in sorted(names):
+        if (value := _value(name)) is not None:
+            values.setdefault(value, []).append(name)
+    alike = [group for group in values.values() if len(group) > 1 and not said.issuperset(group)]
+    if alike:
+        told = _some([", ".join(f"{name!r} ({names[name]})" for name in g) for g in alike], "; ")
+        yield f"labels of one value: {told}; write them alike if they are one"
     nothing = [f"{name!r} ({names[name]})" for name in sorted(names) if name.lower() in _NOTHING]
     if nothing:
         yield f"labels that may stand for a missing one: {_some(nothing)}; leave them empty if so"

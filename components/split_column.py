@@ -21,12 +21,12 @@ PLACES = {name: place for place, name in enumerate(CLAIMS)}
 PLACES |= dict.fromkeys(("valid", "val", "dev"), CLAIMS.index("validation"))
 
 
-def places_of(column: pa.Array, reason: pa.Array) -> tuple[pa.Array, pa.Array]:
+def places_of(column: pa.Array, name: str, reason: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Returns the places in `CLAIMS` of the splits that a column names, and where it names none."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    names = pc.utf8_lower(pc.utf8_trim_whitespace(as_text(column, "split_column")[0]))
+    names = pc.utf8_lower(pc.utf8_trim_whitespace(as_text(column, name)[0]))
     places = pc.index_in(names, pa.array(PLACES, pa.string()))
     places = pc.take(pa.array(PLACES.values(), pa.int8()), places)
     missing = pc.and_(reason.is_null(), pc.fill_null(pc.equal(names, ""), True))

@@ -28,6 +28,7 @@ EXTRA = "column "  # stands before the name of a column that is only kept: no na
 
 _ENOUGH, _SOME = 5, 0.1  # texts in brackets that are no chance; a share that is worth a warning
 _MOST_NAMES = 100_000
+_NAMES_SHOWN = 50  # of the columns, where one is missing
 _DISTINCT = 1000  # values of a `where` column that are remembered for a message
 
 
@@ -154,7 +155,9 @@ class Stage:
         if split is not None:
             table["split"] = pa.repeat(pa.scalar(CLAIMS.index(split), pa.int8()), len(text))
         elif self.split_column is not None:
-            table["split"], missing = places_of(picked[self.split_column], table["reason"])
+            table["split"], missing = places_of(
+                picked[self.split_column], self.split_column, table["reason"]
+            )
             self.said |= {
                 CLAIMS[place] for place in pc.unique(table["split"].drop_null()).to_pylist()
             }
@@ -302,6 +305,8 @@ def _no_column(file: str, names: Sequence[str], option: str, name: str) -> UserE
     for sign in ";\t|,":
         if len(names) == 1 and sign in names[0]:
             fix = f"set delimiter = {sign!r}: it seems to stand between the fields"
+    if len(names) > _NAMES_SHOWN:
+        names = [*sorted(names)[:_NAMES_SHOWN], "…"]
     return UserError(
         f"{file}: no column {name!r}", expected=one_of(names), received=repr(name), fix=fix
     )

@@ -258,6 +258,7 @@ def _conflict_warnings(schema: ExamplesSchema) -> Iterator[str]:
     lost = schema["rejected"].get("conflicting labels", 0)
     given = {"mean": "the mean of their numbers", "union": "all of their labels"}.get(how)
     if texts and given:
+        given += ", but for those with spans that overlap" * bool(lost)
         yield f'{texts:,} texts came with different labels and got {given}: conflicts = "{how}"'
     if lost:
         ways = ", or ".join(f'"{way}"' for way in other_ways(schema["labels"], how))

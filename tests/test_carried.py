@@ -141,6 +141,13 @@ def test_a_column_that_is_not_asked_for_is_left_out_and_told(tmp_path: Path) -> 
     assert warning.endswith("'time' (time32[s]), 'price' (decimal256(50, 2))")
 
 
+def test_times_that_no_parquet_holds_are_left_out(tmp_path: Path) -> None:
+    times = pa.array([2**62] * 3, pa.timestamp("s"))
+    found, [warning] = ingested(tmp_path, {"time": times})
+    assert [list(row) for row in found] == [["text", "label", "file", "line"]] * 3
+    assert warning.endswith("'time' (timestamp[s])")
+
+
 def test_such_a_column_can_be_asked_for(tmp_path: Path) -> None:
     out = Examples(tmp_path / "out")
     price = pa.array([decimal.Decimal(n) for n in ("1.50", "2.50", "3.00")], pa.decimal256(50, 2))

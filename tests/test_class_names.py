@@ -201,3 +201,21 @@ def test_fasttext(tmp_path: Path) -> None:
     (tmp_path / "folder/test.txt").write_text("__label__a one\n__label__b two\n")
     one = ingested(tmp_path / "one", open_source(str(tmp_path / "folder")))
     assert [row["label"] for row in all_rows(one)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "fasttext"),
+    [
+        (["A text without a label.", "__label__a one"], True),
+        (["one __label__a", "two __label__b"], True),
+        (["one, two"] * 8 + ["__label__a one"], True),
+        (["a__label__b one"], False),
+        (["one, two"] * 40 + ["fastText has __label__ names before a text"], False),
+    ],
+)
+def test_labels_anywhere_make_a_file_one_of_fasttext(
+    tmp_path: Path, lines: list[str], fasttext: bool
+) -> None:
+    (tmp_path / "train.txt").write_text("\n".join(lines))
+    for name in (tmp_path / "train.txt", tmp_path):
+        assert isinstance(open_source(str(name)), FastText) == fasttext

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from pathlib import Path
 from typing import Any
@@ -93,7 +92,7 @@ def test_rows_that_go_are_told(tmp_path: Path) -> None:
     again = [(text, "9") for text in words[:40]]
 
     def warnings(**options: Any) -> list[str]:
-        name = json.dumps(options)
+        name = str(len(list(tmp_path.iterdir())))
         examples = ingested(tmp_path / f"{name} out", Rows((*rows, *again)), **options)
         out = Statistics(tmp_path / name)
         out.path.mkdir()
@@ -107,6 +106,10 @@ def test_rows_that_go_are_told(tmp_path: Path) -> None:
     [warning] = warnings(labels="number", conflicts="reject")
     assert warning.startswith("80 rows are in quarantine, because 40 texts came with different")
     assert warning.endswith('data.conflicts is "reject", and may be "mean", or "majority"')
+    rows, again = [(text, WHO) for text in words], [(text, '[[0, 4, "all"]]') for text in words[:2]]
+    combined, lost = warnings(labels="spans", conflicts="union", cleaning=UNTOUCHED)
+    assert "got all of their labels, but for those with spans that overlap" in combined
+    assert lost.startswith("4 rows are in quarantine, because 2 texts")
     with pytest.raises(UserError, match=r"(?s)none of 2 rows.*fix: +give each text one label"):
         ingest(Examples(tmp_path / "none"), Rows((("a", "x"), ("a", "y"))))
     spans: dict[str, Any] = {"labels": "spans", "cleaning": UNTOUCHED}

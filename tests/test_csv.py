@@ -209,6 +209,20 @@ def test_numbers_that_begin_lines_are_no_rows() -> None:
     assert [values for _, values in read(text.getvalue())[0]] == rows
 
 
+@pytest.mark.parametrize("first", ["label", "text"])
+def test_a_table_in_a_field_stays_there(first: str) -> None:
+    table = "See:\n" + "".join(f"{'ab'[i % 2]},{'ba'[i % 2]}\n" for i in range(40)) + "That's all."
+    rows = [[f"film {i}" if i != 50 else table, "ab"[i % 2]] for i in range(100)]
+    rows = [row[:: -1 if first == "label" else 1] for row in [["text", "label"], *rows]]
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    with warnings_heard() as heard:
+        found, rejected = read(text.getvalue())
+    assert [values for _, values in found] == rows[1:]
+    assert rejected == []
+    assert "the quoted field on line 52 may be several rows" in heard[0]
+
+
 def test_quotes_take_in_no_class_that_is_nowhere_else() -> None:
     rows = [[f"Film {i}", f"class {i // 8}"] for i in range(120)]
     for i in range(0, 120, 20):

@@ -131,6 +131,27 @@ def test_patterns_stand_for_nothing_hidden(tmp_path: Path, monkeypatch: pytest.M
         rows(open_source("*.tsv"))
 
 
+def test_a_pattern_of_class_folders_is_refused(tmp_path: Path) -> None:
+    """Names of files would be the labels: of neg/1.txt and pos/1.txt it would be "1"."""
+    fill(tmp_path, "a/pos/1.txt", "a/neg/1.txt", "b/train/pos.txt", "b/test/pos.txt")
+    match = rf'(?s)text files of 2 folders.*set source = "{tmp_path}/a"'
+    for pattern in ("a/*/*.txt", "a/**/*.txt"):
+        with pytest.raises(UserError, match=match):
+            open_source(f"{tmp_path}/{pattern}")
+    assert {label for _, label in rows(open_source(f"{tmp_path}/b/*/*.txt"))[0]} == {"pos"}
+    fill(tmp_path, "a/pos/x.txt", "b/test/neg.txt")
+    for pattern in ("a/*/*.txt", "b/*/*.txt"):
+        with pytest.raises(UserError, match="text files of 2 folders"):
+            open_source(f"{tmp_path}/{pattern}")
+
+
+def test_splits_above_the_class_folders(tmp_path: Path) -> None:
+    fill(tmp_path, "train/pos/1.txt", "train/neg/2.txt", "test/pos/3.txt")
+    match = rf'(?s)set source = "{tmp_path}/train" and test_source = "{tmp_path}/test"'
+    with pytest.raises(UserError, match=match):
+        open_source(str(tmp_path))
+
+
 def test_a_folder_with_nothing_but_hidden_names(tmp_path: Path) -> None:
     fill(tmp_path, ".DS_Store", "__MACOSX/1.txt", ".a.txt")
     with pytest.raises(UserError, match=r"(?s)holds no text files.*\.DS_Store"):

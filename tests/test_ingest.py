@@ -188,6 +188,14 @@ def test_a_split_column(tmp_path: Path) -> None:
     file.write_text("text,label,part\na,x,train\nb,x,tests\n")
     with pytest.raises(UserError, match=r"(?s)names of no split.*received: 'tests'"):
         ingest(Examples(tmp_path / "other"), source, split_column="part")
+    rows = [{"text": "one", "label": "x", "part": {"of": "train"}}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(UserError, match=r"(?s)column 'part' holds objects.*part\.of"):
+        ingest(
+            Examples(tmp_path / "objects"),
+            open_source(str(tmp_path / "a.jsonl")),
+            split_column="part",
+        )
 
 
 @pytest.mark.parametrize(
@@ -293,6 +301,11 @@ def test_equal_rows_give_equal_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("text,label\n", {}, r"(?s)a\.csv: no rows.*expected: rows with a text and a label"),
         ("text,label\n,b\na\nx,\nb,\n", {}, r"(?s)none of 4 rows.*missing label \(2\), "),
         ("text,label\na,b\n", {"label": "text"}, "text and label are both"),
+        (
+            'text,label\na,"[x, y]"\nb,[x]\n',
+            {"labels": "many"},
+            r"(?s)invalid labels in 1 of 2 rows.*'\[x, y\]'.*as a list in JSON",
+        ),
         ("text,label\na,b\n", {"conflicts": "first"}, r"(?s)conflicts = 'first'.*majority"),
         ("text,label\na,b\n", {"split": {"train": 1.1}}, r"(?s)split.*sum 1\.1"),
         ("text,label\na,b\n", {"split": {"train": 0.5, "test": 0.4}}, r"(?s)split.*sum 0\.9"),

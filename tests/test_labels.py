@@ -108,6 +108,7 @@ LISTS = [
     ("[None, nan]", []),
     ("[]", []),
     ("set()", []),
+    ("()", []),
     ("{}", []),
     ("frozenset({'sport'})", ["sport"]),
     ("Index(['sport', 'news'], dtype='object')", ["sport", "news"]),

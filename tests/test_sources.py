@@ -84,6 +84,16 @@ ROWS = [{"text": "one", "label": "a"}, {"text": "two\nlines", "label": "b"}, {"t
         json.dumps(  # as pandas writes a table where nothing is said
             {name: {i: row.get(name) for i, row in enumerate(ROWS)} for name in ("text", "label")}
         ),
+        json.dumps(  # orient="split"
+            {
+                "columns": ["text", "label"],
+                "index": [0, 1, 2],
+                "data": [[row["text"], row.get("label")] for row in ROWS],
+            }
+        ),
+        json.dumps({i: {"label": None, **row} for i, row in enumerate(ROWS)}),  # orient="index"
+        json.dumps({"tweets": ROWS}),
+        json.dumps({"count": 3, "next": None, "results": ROWS}),
     ],
 )
 def test_a_json_document(tmp_path: Path, written: str) -> None:
@@ -113,6 +123,17 @@ def test_a_line_that_looks_like_a_document_is_a_row_of_many(tmp_path: Path) -> N
     file.write_text('{"text": \n{"text": "good"}\n')  # the first line is a bad one
     assert texts_of(open_source(str(file))) == ["good"]
     assert [row.line for row in rejected_of(open_source(str(file)))] == [1]
+
+
+def test_what_is_one_row_of_lists(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    for row in (
+        {"messages": [{"role": "user", "content": "Who?"}]},
+        {"text": "Ann slept.", "entities": [{"start": 0, "end": 3, "label": "who"}]},
+    ):
+        file.write_text(json.dumps(row))
+        [found] = rows_of(open_source(str(file)))
+        assert list(found) == [*row, "file", "line"]
 
 
 def test_json_documents_with_faults(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ TWINS = [
     ("case", "STRASSE", "stra\u00dfe"),
     ("case", "\uff33pam", "spam"),  # full width
 ]
-APART = [("1", "01"), ("1.5", "1.50"), ("1", "1.0.0"), ("a b", "ab"), ("x", "y"), ("1", "-1")]
+APART = [("1", "1.0.0"), ("a b", "ab"), ("x", "y"), ("1", "-1"), ("10", "1_0"), ("1", "yes")]
+CODES = [("1", "01"), ("1.5", "1.50"), ("1", "true"), ("0", "-0"), ("1000", "1e3")]
 
 
 @pytest.mark.parametrize(("how", "one", "other"), TWINS, ids=lambda value: ascii(value))
@@ -122,6 +123,23 @@ def test_names_of_several(
     options: dict[str, Any] = {"labels": kind, "cleaning": UNTOUCHED, "merge_labels": "case"}
     found = all_rows(ingested(tmp_path / "out", rows, **options))
     assert [row["label"] for row in found] == expected
+
+
+@pytest.mark.parametrize(("one", "other"), CODES)
+def test_numbers_that_may_be_codes_are_told(one: str, other: str) -> None:
+    assert merged({one: 3, other: 2}, "case") == {}
+    [said] = remarks({one: 3, other: 2}, {})
+    assert said.startswith("labels of one value: ")
+
+
+def test_numbers_are_told_once() -> None:
+    counts = {"1": 5, "01": 3, "1e0": 1, "true": 2, "10": 9, "1_0": 1, "one": 2, "1.0": 4}
+    twins, values = remarks(counts, {})
+    assert twins.startswith("labels that may be one: '1' (5), '1.0' (4): merge_labels")
+    assert values == (
+        "labels of one value: '01' (3), '1' (5), '1.0' (4), '1e0' (1), 'true' (2); "
+        "write them alike if they are one"
+    )
 
 
 def test_what_may_be_missing_is_told() -> None:

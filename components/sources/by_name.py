@@ -53,7 +53,7 @@ def open_source(
     - a folder that `datasets` saved (`save_to_disk`): its rows, with a column `split` if it has any
     - a folder: `<label>/*.txt`, a file a row; or else `<label>.txt`, a line a row; with
       `documents` the other way round: `*.txt`, or else `*/*.txt`, a file a document
-    - `*.ft`, `*.fasttext`, and `*.txt` whose first line begins with `__label__`: labels and a text
+    - `*.ft`, `*.fasttext`, and `*.txt` with `__label__` on a tenth of the lines: labels and a text
     - `*.txt`: `<label>.txt`, a line a row; or with `documents`, plain text without labels
     - `tfds:NAME`: a data set of tensorflow-datasets
 
@@ -108,6 +108,7 @@ def open_source(
     ):
         return FastText(files, encoding)
     if suffixes <= {*_LINES}:
+        _refuse_class_folders(source, files)
         return LabelledLines(files, encoding=encoding)
     raise UserError(
         f"{source}: "
@@ -148,6 +149,29 @@ def _files(source: str) -> tuple[str, ...]:
     return found
 
 
+def _refuse_class_folders(source: str, files: Sequence[str]) -> None:
+    """Refuses a pattern of files whose folders are their labels.
+
+    `train/pos.txt` and `test/pos.txt` are files named by their labels; names that differ from
+    folder to folder, or are numbers, are none.
+    """
+    names: dict[Path, set[str]] = {}
+    for file in files:
+        names.setdefault(Path(file).parent, set()).add(Path(file.lower()).name.partition(".")[0])
+    first, *others = names.values()
+    alike = all(each == first for each in others)
+    if others and not (alike and not all(name.isdecimal() for name in first)):
+        roots = {folder.parent for folder in names}
+        raise UserError(
+            f"{source}: text files of {len(names)} folders",
+            expected="<label>.txt, with the same labels in each folder; or the folder of folders",
+            received=", ".join(files[:2]) + ", …",
+            fix=f'set source = "{roots.pop()}": folders in it are labels, and a file is a row'
+            if len(roots) == 1
+            else "name the folder whose subfolders are the labels",
+        )
+
+
 def _folder(root: str, encoding: str, documents: Separation | None) -> Source:
     saved = saved_dataset(root)
     if saved is not None:
@@ -173,7 +197,17 @@ def _folder(root: str, encoding: str, documents: Separation | None) -> Source:
         expected="<label>/*.txt, a file a row, or <label>.txt, a line a row",
         received=", ".join(f.name for f in inside[:5]) + (", …" if len(inside) > 5 else "")
         or "nothing",
-        fix=f'set source = "{root}/*{known[0]}"'
-        if known
-        else "name the folder with the texts in it",
+        fix=f'set source = "{root}/*{known[0]}"' if known else _deeper(root, inside),
     )
+
+
+def _deeper(root: str, inside: Sequence[Path]) -> str:
+    """Returns what to do where a folder of folders has the texts, such as train and test."""
+    holding = [each.name for each in inside if each.is_dir() and any(each.glob("*/*.[tT][xX][tT]"))]
+    train = next((name for name in holding if name.lower().startswith("train")), None)
+    test = next((name for name in holding if name.lower().startswith("test")), None)
+    if train and test:
+        return f'set source = "{root}/{train}" and test_source = "{root}/{test}"'
+    if len(holding) == 1:
+        return f'set source = "{root}/{holding[0]}"'
+    return "name the folder with the texts in it"

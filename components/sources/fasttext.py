@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from textmill.components.name_lists import FASTTEXT
 from textmill.components.sources.source import (
@@ -23,6 +24,8 @@ from textmill.components.sources.text_file import open_text
 
 # fastText parts words at these alone, and a label may stand anywhere among them.
 _LABEL = re.compile(rf"(?:^|(?<=[ \t\v\f\r\0])){FASTTEXT}([^ \t\v\f\r\n\0]*)[ \t\v\f\r\0]*")
+
+_LOOKED_AT, _SOME = 1000, 0.1  # lines, and the share of them that has labels
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,10 @@ class FastText:
 
 
 def is_fasttext(file: str, encoding: str) -> bool:
-    """Returns whether the first line of a file that is not empty begins with a label."""
+    """Returns whether a tenth or more of the first lines of a file have labels.
+
+    The first of all may have none, and a text about fastText may name the prefix.
+    """
     with open_text(file, encoding) as lines:
-        first = next((line for line in lines if line.strip()), "")
-    return first.lstrip().startswith(FASTTEXT)
+        found = [bool(_LABEL.search(line)) for line in islice(lines, _LOOKED_AT) if line.strip()]
+    return any(found) and sum(found) >= _SOME * len(found)

@@ -28,7 +28,10 @@ from textmill.errors import UserError
 _INFINITE = {"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}  # no JSON, but common
 _DECODER = json.JSONDecoder(parse_constant=_INFINITE.__getitem__)
 _SPLITS = (*SPLITS, "valid", "val", "dev")
-_ROWS = ("data", "rows", "examples", "records", "instances", "items", *_SPLITS)
+_ROWS = frozenset(
+    ["data", "rows", "examples", "records", "instances", "items", "results", "samples", "entries"]
+).union(_SPLITS)
+_TURN = ("role", "from")  # keys of what is said in a conversation, which may be all of a file
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,9 @@ class JsonLines:
 
     A file that does not begin with a line that is an object is read into memory as a whole, and a
     row's `line` is its place: objects over several lines, an array of objects, or an object with
-    such an array under the key data, rows, examples, records, instances, items or the name of a
-    split, which then is the column `split`.
+    such an array under its only key (but turns of a conversation), or under data, rows, examples,
+    records, instances, items, results, samples, entries or the name of a split, which then is the
+    column `split`.
 
     Attributes:
         files: Names of the files.
@@ -209,19 +213,33 @@ def _unwrapped(found: dict[str, Any]) -> list[dict[str, Any]]:
     """Returns the rows that an object holds, or it alone where it holds none."""
     rows: list[dict[str, Any]] = []
     for key, value in found.items():
-        named = key.lower() in _ROWS and isinstance(value, list)
-        if named and all(isinstance(each, dict) for each in value):
+        if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+            continue
+        # A single key is around something, whatever its name.
+        alone = len(found) == 1 and not any(sign in row for row in value for sign in _TURN)
+        if alone or key.lower() in _ROWS:
             split = {"split": key} if key.lower() in _SPLITS else {}
             rows += [split | row for row in value]
     return rows or _of_columns(found) or [found]
 
 
 def _of_columns(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns the rows of an object of columns, each a list or an object of values by their row."""
+    """Returns the rows of an object of columns, each a list or an object of values by their row.
+
+    As pandas' `to_json` writes them: also objects by row of values by their column, of which there
+    are fewer than rows, and names of columns beside lists of values.
+    """
+    names, values = found.get("columns"), found.get("data")
+    if isinstance(names, list) and isinstance(values, list):
+        if all(isinstance(row, list) and len(row) == len(names) for row in values):
+            return [dict(zip(map(str, names), row, strict=True)) for row in values]
+        return []
     columns = list(found.values())
     if all(isinstance(each, dict) for each in columns):
         if any(each.keys() != columns[0].keys() for each in columns):
             return []
+        if len(columns) > len(columns[0]):
+            return columns
         columns = [list(each.values()) for each in columns]
     if not all(isinstance(each, list) and len(each) == len(columns[0]) for each in columns):
         return []

@@ -85,7 +85,9 @@ class Rows:
         """
         parts = [self._fields(line) for line in lines if line.strip()]
         parts[0] = [part.strip(self._quote) for part in parts[0]]
-        if self._known and len(parts) > 1 and sum(map(self._fits, parts)) >= _MOST * len(parts):
+        fits = [self._known and self._fits(part) for part in parts]
+        # A quote that opens a field in error stands in a row, and so does the one that ends it.
+        if len(fits) > 1 and fits[0] and fits[-1] and sum(fits) >= _MOST * len(fits):
             return True
         alike = sum(len(part) == self.width for part in parts)
         if self._enough and len(parts) >= self._enough and alike >= _MOST * len(parts):
