@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -126,11 +127,18 @@ def _length(checkpoint: Preset, wanted: int | None) -> int:
                 fix=f"take --max-length {positions}, or leave it out",
             )
         return wanted
-    for file, key in (
-        ("textmill/task.json", "max_length"),
-        ("tokenizer_config.json", "model_max_length"),
-    ):
-        said = (checkpoint.read(file) or {}).get(key)
-        if said:  # transformers writes 1e30 where it does not know
-            return min(int(said), positions)
-    return positions
+    ours, theirs = map(checkpoint.read, ("textmill/task.json", "tokenizer_config.json"))
+    if ours is not None:
+        return min(int(ours["max_length"]), positions)
+    # Before version 3 transformers wrote max_len, which it still reads.
+    said = (theirs or {}).get("model_max_length", (theirs or {}).get("max_len"))
+    if said is None:
+        return positions
+    if not isinstance(said, int | float) or not said >= 3:
+        raise UserError(
+            f"{checkpoint.name}: its tokenizer says no length of texts",
+            expected="model_max_length, the tokens of a text, in tokenizer_config.json",
+            received=json.dumps(said),
+            fix="mend it there, or take --max-length",
+        )
+    return int(min(said, positions))  # transformers writes 1e30 where it does not know

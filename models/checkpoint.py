@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from textmill.artifact import read_json, write_json
 from textmill.errors import UserError
+from textmill.frame import read_frame
 from textmill.models.huggingface import load_encoder
 from textmill.models.numerics import Numerics, get_numerics, set_numerics
 from textmill.models.preset import Preset, Scratch, unreachable
@@ -138,7 +139,7 @@ def save_classifier(
 ) -> None:
     """Writes a KerasHub preset folder.
 
-    With a WordPiece tokenizer and a model of that kind, a text classifier that is loaded from it
+    With BERT's own tokenizer and a model of that kind, a text classifier that is loaded from it
     takes raw strings. KerasHub has no tokenizer that equals the others: it parts texts for RoBERTa
     with Llama's expression, and SentencePiece itself normalizes otherwise than the `tokenizers`
     library. So there the preset comes without, and `textmill/tokenizer.json` holds the tokenizer.
@@ -152,8 +153,8 @@ def save_classifier(
         max_length: Tokens a row at most.
     """
     preprocessor = type(model).preprocessor_cls
-    wordpiece = read_json(tokenizer_file)["model"]["type"] == "WordPiece"
-    if wordpiece and preprocessor is not None and _reads_wordpiece(preprocessor.tokenizer_cls):
+    reads = preprocessor is not None and _reads_wordpiece(preprocessor.tokenizer_cls)
+    if reads and _is_berts(tokenizer_file):
         model.preprocessor = _preprocessor(type(model), tokenizer_file, max_length)
     _check_room(folder, sum(weight.numpy().nbytes for weight in model.weights))
     model.save_to_preset(str(folder))
@@ -187,6 +188,22 @@ def _reads_wordpiece(tokenizer: Any) -> bool:
     import keras_hub
 
     return issubclass(tokenizer, keras_hub.tokenizers.WordPieceTokenizer)
+
+
+def _is_berts(tokenizer_file: Path) -> bool:
+    """Returns whether a tokenizer has the special tokens that KerasHub looks for, and its rules.
+
+    Others are called `<s>` and `<unk>`, or stand elsewhere, or words go on with another prefix.
+    """
+    model = read_json(tokenizer_file)["model"]
+    if model["type"] != "WordPiece":
+        return False
+    ids, frame = model["vocab"], read_frame(tokenizer_file)
+    return (
+        {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"} <= ids.keys()
+        and (model["unk_token"], model["continuing_subword_prefix"]) == ("[UNK]", "##")
+        and (frame.before, frame.after) == ((ids["[CLS]"],), (ids["[SEP]"],))
+    )
 
 
 def _preprocessor(classifier: Any, tokenizer_file: Path, max_length: int) -> Any:

@@ -53,19 +53,29 @@ def load_auto_tokenizer(preset: Preset) -> Any:
             made = AutoTokenizer.from_pretrained(
                 str(folder), trust_remote_code=False, local_files_only=True
             )
+        except ImportError as error:
+            if any((folder / name).is_file() for name in SENTENCEPIECE):
+                raise _unread(preset, folder, error) from error
+            about = preset.read("tokenizer_config.json") or {}
+            kind = about.get("tokenizer_class") or "this tokenizer"
+            raise not_servable(preset.name, f"{kind}, which is written in Python,") from error
         except Exception as error:  # files that a user gave can be wrong in any way
-            found = [name for name in _VOCABULARIES if (folder / name).is_file()]
-            raise UserError(
-                f"{preset.name}: {' with '.join(found)} can't be read",
-                expected="a tokenizer that transformers' AutoTokenizer loads",
-                received=f"{type(error).__name__}: {error}".partition("\n")[0][:200],
-                fix="pip install sentencepiece protobuf, or give the folder its tokenizer.json"
-                if found[0] in SENTENCEPIECE
-                else "take all files of the tokenizer from the same place as the weights",
-            ) from error
+            raise _unread(preset, folder, error) from error
     if not hasattr(made, "backend_tokenizer"):
         raise not_servable(preset.name, f"{type(made).__name__}, which is written in Python,")
     return made
+
+
+def _unread(preset: Preset, folder: Path, error: Exception) -> UserError:
+    found = [name for name in _VOCABULARIES if (folder / name).is_file()]
+    return UserError(
+        f"{preset.name}: {' with '.join(found)} can't be read",
+        expected="a tokenizer that transformers' AutoTokenizer loads",
+        received=f"{type(error).__name__}: {error}".partition("\n")[0][:200],
+        fix="pip install sentencepiece protobuf, or give the folder its tokenizer.json"
+        if found[0] in SENTENCEPIECE
+        else "take all files of the tokenizer from the same place as the weights",
+    )
 
 
 def load_huggingface_tokenizer(preset: Preset, *, pair: bool = False) -> Tokenizer:
@@ -186,12 +196,23 @@ def _quiet() -> Iterator[None]:
 
 
 def _check_vocabulary(preset: Preset, made: Any) -> None:
-    """Refuses a vocabulary that lacks tokens of every row, which transformers puts behind its end.
+    """Refuses a vocabulary that is not one of the tokenizer's class.
 
-    There the model has embeddings of other tokens, or none.
+    Where none of the files is there that the class reads, transformers makes a tokenizer of special
+    tokens alone. Those of every row that a vocabulary lacks it puts behind the end, where the model
+    has embeddings of other tokens, or none.
     """
     if preset.file("tokenizer.json") is not None:
         return
+    files = [f for key, f in made.vocab_files_names.items() if key != "tokenizer_file"]
+    if files and all(preset.file(name) is None for name in files):
+        raise UserError(
+            f"{preset.name}: there is no vocabulary for a {type(made).__name__}",
+            expected=" and ".join(files),
+            received=", ".join(name for name in _VOCABULARIES if preset.file(name) is not None),
+            fix='say in tokenizer_config.json which tokenizer it is, as "tokenizer_class":'
+            ' "BertTokenizer" for vocab.txt',
+        )
     tokens = made.backend_tokenizer.get_vocab(with_added_tokens=False)
     wanted = [made.pad_token, made.unk_token, made.cls_token, made.sep_token]
     missing = [token for token in wanted if token is not None and token not in tokens]

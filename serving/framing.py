@@ -28,10 +28,18 @@ class Framing(NamedTuple):
     windows: int = 1
     padding: int = 0
 
-    @property
-    def most(self) -> int:
-        """How many tokens of a text can matter."""
-        room = self.frame.room(self.max_length)
+    def most(self, *, pair: bool = False) -> int | None:
+        """Returns how many tokens of a text can matter, None: all of them.
+
+        Of two texts that are both too long, the longer one has the token that is left over where
+        the room is odd: so it counts how long they are.
+
+        Args:
+            pair: Whether a row has two texts.
+        """
+        room = self.frame.room(self.max_length, pair=pair)
+        if pair:
+            return None if room % 2 else room
         if self.overlap is None:
             return room
         return room + (self.windows - 1) * (room - self.overlap)

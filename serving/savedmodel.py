@@ -86,7 +86,8 @@ def write(
     examples = tf.TensorSpec([None], tf.string, name="inputs")
 
     def framed(texts: Sequence[tf.Tensor], framing: Framing) -> Rows:
-        pieces = [tokenizer.pieces(clean(text), framing.most) for text in texts]
+        most = framing.most(pair=pair)
+        pieces = [tokenizer.pieces(clean(text), most) for text in texts]
         return rows_of(pieces[0], framing, pieces[1] if pair else None)
 
     def answer(*texts: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -76,7 +76,7 @@ def tagged(
     import tensorflow as tf
 
     found = words_in(text)
-    words = Words(*(each[:, : framing.most] for each in found))  # a word has a token at least
+    words = Words(*(each[:, : framing.most()] for each in found))  # a word has a token at least
     pieces = tokenizer.pieces(words.words.flat_values)
     unknown = tf.fill([tf.shape(pieces.row_lengths())[0], 1], framing.frame.unknown)
     empty = tf.cast(pieces.row_lengths() == 0, tf.int64)

@@ -22,7 +22,7 @@ from textmill.models.checkpoint_tokens import check_segments, check_tokens
 from textmill.models.heads import labels, served_labels, task_of
 from textmill.models.preset import Preset
 from textmill.models.tasks import task_named
-from textmill.models.tokenizer import load_tokenizer
+from textmill.models.tokenizer import load_tokenizer, read_tokenizer
 from textmill.models.weight_files import open_weights
 from textmill.pipelines.checkpoint import export_huggingface
 from textmill.run import Run
@@ -165,6 +165,47 @@ def test_padding_of_roberta_is_no_token_of_a_text(token: str, theirs: Path, tmp_
     write_json(file, read_json(file) | {"vocab_size": 700, "pad_token_id": padding})
     with pytest.raises(UserError, match=f"pad_token_id {padding} is a token that texts have"):
         adopt(Model(tmp_path / "model"), checkpoint=Preset(str(tmp_path / "roberta")))
+
+
+def test_a_bert_may_call_its_special_tokens_otherwise(theirs: Path, tmp_path: Path) -> None:
+    """KerasHub's BERT has no other names for them, so that its preset comes without a tokenizer."""
+    from transformers import AutoTokenizer
+
+    folder = shutil.copytree(theirs / "text-one", tmp_path / "bert")
+    called = {"[PAD]": "<pad>", "[UNK]": "<unk>", "[CLS]": "<s>", "[SEP]": "</s>"}
+    words = (folder / "vocab.txt").read_text("utf-8").split("\n")
+    (folder / "vocab.txt").write_text("\n".join(called.get(w, w) for w in words), "utf-8")
+    (folder / "special_tokens_map.json").unlink()
+    names = {f"{old[1:-1].lower()}_token": new for old, new in called.items()}
+    write_json(folder / "tokenizer_config.json", names)
+    made = Model(tmp_path / "model", "d" * 64)
+    adopt(made, checkpoint=Preset(str(folder)))
+    texts = ["a film of many words", "", "\u0926 naïve"]
+    ours = [encoding.ids for encoding in read_tokenizer(made.tokenizer_file).encode_batch(texts)]
+    assert ours == AutoTokenizer.from_pretrained(folder)(texts)["input_ids"]
+
+
+@pytest.mark.parametrize(
+    ("said", "length"),
+    [('"max_len": 20', 20), ('"model_max_length": 1e30', 64), ('"model_max_length": Infinity', 64)],
+)
+def test_a_tokenizer_says_how_long_texts_are(
+    said: str, length: int, theirs: Path, tmp_path: Path
+) -> None:
+    """Before version 3 transformers wrote `max_len`, which `AutoTokenizer` of 5.24 still reads."""
+    folder = shutil.copytree(theirs / "text-one", tmp_path / "bert")
+    (folder / "tokenizer_config.json").write_text(f"{{{said}}}")
+    made = Model(tmp_path / "model", "d" * 64)
+    adopt(made, checkpoint=Preset(str(folder)))
+    assert made.task()["max_length"] == length
+
+
+@pytest.mark.parametrize("said", ["-1", '"64"', "NaN", "true"])
+def test_a_length_that_is_none_is_refused(said: str, theirs: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(theirs / "text-one", tmp_path / "bert")
+    (folder / "tokenizer_config.json").write_text(f'{{"model_max_length": {said}}}')
+    with pytest.raises(UserError, match="its tokenizer says no length of texts"):
+        adopt(Model(tmp_path / "model"), checkpoint=Preset(str(folder)))
 
 
 def test_pairs_need_embeddings_of_two_segments(theirs: Path, tmp_path: Path) -> None:

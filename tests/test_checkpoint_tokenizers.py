@@ -135,6 +135,29 @@ def test_a_model_may_have_the_tokenizer_of_another_kind(models: Path, tmp_path: 
     assert [e.ids for e in ours.encode_batch(plain)] == theirs(plain)["input_ids"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_vocabulary_of_another_kind_asks_for_its_class(tmp_path: Path, kind: str) -> None:
+    """transformers makes a tokenizer of special tokens alone then."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    made = wordpiece(tmp_path / "made.json", vocabulary_size=300)
+    words = sorted(made.get_vocab().items(), key=lambda item: item[1])
+    (tmp_path / "vocab.txt").write_text("\n".join(word for word, _ in words), "utf-8")
+    with pytest.raises(UserError, match="there is no vocabulary for a") as told:
+        load_tokenizer(Preset(str(tmp_path)))
+    assert told.value.received == "vocab.txt"
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    assert library(load_tokenizer(Preset(str(tmp_path))), SCRIPTS) == library(made, SCRIPTS)
+
+
+def test_a_tokenizer_that_needs_other_packages_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
+    config = {"tokenizer_class": "BertJapaneseTokenizer", "word_tokenizer_type": "mecab"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="a serving graph for BertJapaneseTokenizer, which is"):
+        load_tokenizer(Preset(str(tmp_path)))
+
+
 def test_a_vocabulary_with_merges_is_robertas(tmp_path: Path) -> None:
     from transformers import RobertaTokenizer
 
