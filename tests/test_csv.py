@@ -209,6 +209,30 @@ def test_numbers_that_begin_lines_are_no_rows() -> None:
     assert [values for _, values in read(text.getvalue())[0]] == rows
 
 
+@pytest.mark.parametrize("header", ["text, label", "text,label"])
+@pytest.mark.parametrize("some", [1, 2])
+def test_blanks_before_quotes_are_none_of_the_field(header: str, some: int) -> None:
+    rows = [[f'film {i}, "so"', "ab"[i % 2]] for i in range(60)]
+    lines = [
+        '"{}", "{}"'.format(text.replace('"', '""'), label)
+        if i % some == 0
+        else '"{}",{}'.format(text.replace('"', '""'), label)
+        for i, (text, label) in enumerate(rows)
+    ]
+    content = "\n".join([header, *lines])
+    assert [values for _, values in read(content)[0]] == rows
+    # So do Python's csv and pandas, if they are told.
+    told = csv.reader(io.StringIO(content), skipinitialspace=True)
+    assert list(told) == [["text", "label"], *rows]
+
+
+def test_blanks_of_a_text_stay() -> None:
+    rows = [[f' "film" {i}, ', f" {i}"] for i in range(60)]
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([["text", "label"], *rows])
+    assert [values for _, values in read(text.getvalue())[0]] == rows
+
+
 @pytest.mark.parametrize("first", ["label", "text"])
 def test_a_table_in_a_field_stays_there(first: str) -> None:
     table = "See:\n" + "".join(f"{'ab'[i % 2]},{'ba'[i % 2]}\n" for i in range(40)) + "That's all."

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from textmill.components.sources.dialect import Quoting, separator
+from textmill.components.sources.dialect import Quoting, has_blanks, separator
 from textmill.components.sources.records import Records
 from textmill.components.sources.rows import Rows
 from textmill.components.sources.source import (
@@ -24,6 +24,8 @@ from textmill.components.sources.text_file import open_text, without_end
 from textmill.errors import UserError
 from textmill.progress import warn
 
+_LOOKED_AT = 100  # lines that show whether blanks stand before fields
+
 
 @dataclass(frozen=True)
 class Delimited:
@@ -32,7 +34,8 @@ class Delimited:
     Fields may hold the delimiter and line ends if they are quoted; a quote inside is doubled. A row
     with a bad quote is rejected and reading goes on with the next line, so that a quote that is
     never closed costs one line and not the rest of the file. Empty lines are passed over. A lone
-    "\r" is a character, unless no line ends with "\n".
+    "\r" is a character, unless no line ends with "\n". Blanks before a field, as in "text, label",
+    are none of it; see `has_blanks`.
 
     Attributes:
         files: Names of the files.
@@ -124,13 +127,14 @@ class Delimited:
         said = separator(first)
         tabs = file.lower().removesuffix(".gz").endswith((".tsv", ".tab"))
         delimiter = self.delimiter or said or ("\t" if tabs else ",")
-        if not said:
-            lines = chain([first], lines)
         quote = None if self.quoting == "none" else self.quote
+        head = [*([] if said else [first]), *islice(lines, _LOOKED_AT)]
+        blanks = len(self.quote) == 1 and quote is not None and has_blanks(head, delimiter, quote)
+        lines = chain(head, lines)
         if quote and first.count(quote) % 2 and "\r" in without_end(first):
             lines = _parted(lines)
         try:
-            return Records(lines, delimiter, quote, 2 if said else 1)
+            return Records(lines, delimiter, quote, 2 if said else 1, blanks=blanks)
         except (TypeError, ValueError) as error:
             raise UserError(
                 f"delimiter = {delimiter!r}, quote = {self.quote!r}",

@@ -29,6 +29,35 @@ def separator(line: str) -> str | None:
     return str(found[1]) if found else None
 
 
+def has_blanks(lines: Sequence[str], delimiter: str, quote: str) -> bool:
+    r"""Returns whether blanks between a delimiter and a field are none of the field.
+
+    So it is where all names of a header have them, or quotes in a tenth of the lines.
+
+    Args:
+        lines: The header line, if there is one, and some lines behind it.
+        delimiter: Between the fields.
+        quote: The quote character.
+
+    Example:
+        >>> has_blanks(["text, label\n", "Well, a\n"], ",", '"')
+        True
+        >>> has_blanks(["text,label\n", '"Well, ""so"" he said", "a"\n'], ",", '"')
+        True
+        >>> has_blanks(["text,label\n", '"Well, ""so"" he said, ",a\n'], ",", '"')
+        False
+    """
+    if delimiter.isspace():
+        return False
+    first, *rows = lines or [""]
+    if delimiter in first and all(name.startswith(" ") for name in first.split(delimiter)[1:]):
+        return True
+    sign, mark = re.escape(delimiter), re.escape(quote)
+    begun = re.compile(rf"{sign} +{mark}(?!{mark}|{sign}|\s|$)")
+    found = sum(begun.search(row) is not None for row in rows)
+    return 0 < found >= len(rows) / 10
+
+
 def guess_delimiter(lines: Sequence[str], usual: str = ",", quote: str = '"') -> str:
     r"""Returns what stands between the fields, by the first lines of a table.
 

@@ -26,7 +26,13 @@ class Records:
     """
 
     def __init__(
-        self, lines: Iterator[str], delimiter: str, quote: str | None, first: int = 1
+        self,
+        lines: Iterator[str],
+        delimiter: str,
+        quote: str | None,
+        first: int = 1,
+        *,
+        blanks: bool = False,
     ) -> None:
         """Reads `lines`.
 
@@ -35,6 +41,7 @@ class Records:
             delimiter: One character.
             quote: One character; None: a quote is a character like any other.
             first: Number of the first line.
+            blanks: Whether blanks before a field are none of it.
 
         Raises:
             TypeError: The delimiter or the quote is no character.
@@ -42,15 +49,16 @@ class Records:
         """
         self.lines = _Lines(lines, first)
         self.rows: Rows | None = None
-        self._delimiter, self._quote = delimiter, quote
+        self._delimiter, self._quote, self._blanks = delimiter, quote, blanks
         self._reader()  # complains about a delimiter of two characters
 
     def study(self, width: int) -> None:
         """Learns from the beginning of what is still to be read what rows of `width` fields are."""
         if self._quote is not None:
             lines = self.lines.ahead(_BEGINNING)
-            self.rows = Rows(width, self._delimiter, self._quote)
-            self.rows.learn(Records(iter(lines), self._delimiter, self._quote), lines)
+            known = (self._delimiter, self._quote)
+            self.rows = Rows(width, *known, blanks=self._blanks)
+            self.rows.learn(Records(iter(lines), *known, blanks=self._blanks), lines)
 
     def __iter__(self) -> Iterator[Record]:
         csv.field_size_limit(LONGEST_FIELD)  # the default of 131,072 is too short for documents
@@ -93,6 +101,7 @@ class Records:
             strict=True,
             delimiter=self._delimiter,
             quotechar=self._quote,
+            skipinitialspace=self._blanks,
             quoting=csv.QUOTE_NONE if self._quote is None else csv.QUOTE_MINIMAL,
         )
 

@@ -32,10 +32,10 @@ class Rows:
         doubtful: Number of the first line of a field that may be many rows; 0: none is.
     """
 
-    def __init__(self, width: int, delimiter: str, quote: str) -> None:
+    def __init__(self, width: int, delimiter: str, quote: str, *, blanks: bool = False) -> None:
         self.width = width
         self.strays = self.first = self.doubtful = 0
-        self._delimiter, self._quote = delimiter, quote
+        self._delimiter, self._quote, self._blanks = delimiter, quote, blanks
         self._columns: dict[int, _Column] = {}  # place -> what is known of it
         self._known = False  # whether there is enough to tell rows by
         self._enough = 2  # lines of a field that may be rows, where it can't be told; 0: no lines
@@ -109,7 +109,8 @@ class Rows:
         return fields
 
     def _fields(self, line: str) -> list[str]:
-        return without_end(line).split(self._delimiter)
+        fields = without_end(line).split(self._delimiter)
+        return [field.lstrip(" ") for field in fields] if self._blanks else fields
 
     def _fits(self, fields: Sequence[str]) -> bool:
         return len(fields) == self.width and all(
