@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from textmill.errors import UserError
 from textmill.models.search_job import Figures, Job
 
 if TYPE_CHECKING:
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _INPUTS = ("token_ids", "padding_mask", "segment_ids")
+# Keras 3.15 gives a model of inputs in a dictionary the first values of another dictionary, by the
+# alphabet and not by name, and warns: `_standardize_inputs` in `keras/src/models/functional.py`.
+_MIXED_UP = r"The structure of `inputs` doesn't match the expected structure.\s+Expected: \{"
 
 
 def explore(job: Job, goes_on: Callable[[list[Figures]], bool]) -> dict[str, Any]:
@@ -56,8 +61,17 @@ def run(job: Job, goes_on: Callable[[list[Figures]], bool]) -> dict[str, Any]:
 
     settings = job.point.settings
     keras.utils.set_random_seed(settings.seed)
+    warnings.filterwarnings("error", _MIXED_UP)  # where `run_trial` calls `model.fit` itself
     report = keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)
-    found = tuner.run_trial(trial, **_data(job), epochs=settings.epochs, callbacks=[report])
+    try:
+        found = tuner.run_trial(trial, **_data(job), epochs=settings.epochs, callbacks=[report])
+    except UserWarning as mixed_up:  # of the filter
+        raise UserError(
+            "tune.tuner: run_trial gives a model other inputs than its own",
+            expected="a batch with the model's inputs alone, as self.hypermodel.fit makes it",
+            received=str(mixed_up),
+            fix="call self.hypermodel.fit(hyperparameters, model, ...) instead of model.fit",
+        ) from mixed_up
     results = found if isinstance(found, list) else [found]
     if len(results) == 1 and isinstance(results[0], keras.callbacks.History) and history:
         return {"history": history}
@@ -89,28 +103,62 @@ def _tuner(
 ) -> Any:
     """Returns the tuner of a trial; `models` collects what its hypermodel makes."""
     import keras_tuner
+    import tensorflow as tf
 
     ready = job.explore
 
-    def build(hp: keras_tuner.HyperParameters) -> keras.Model | None:
-        if not ready:  # a tuner's constructor explores the space, which the search knows already
-            return None
-        model = job.hypermodel(hp, job.tokens) if job.hypermodel else classifier(job)
-        models.append(model)
-        return model
+    class Made(keras_tuner.HyperModel):  # type: ignore[misc]
+        def build(self, hp: keras_tuner.HyperParameters) -> keras.Model | None:
+            if not ready:  # a tuner's constructor explores the space, which the search knows
+                return None
+            model = job.hypermodel(hp, job.tokens) if job.hypermodel else classifier(job)
+            models.append(model)
+            return model
+
+        def fit(self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
+            for key in ("x", "validation_data"):
+                if isinstance(rows := kwargs.get(key), tf.data.Dataset):
+                    kwargs[key] = rows.map(_taking(model, rows.element_spec[0]))
+            return model.fit(*args, **kwargs)
 
     assert job.objective is not None
     objective = keras_tuner.Objective(job.objective.name, job.objective.direction)
     oracle = keras_tuner.oracles.RandomSearchOracle(objective=objective, hyperparameters=known)
     tuner = kind(
         oracle=oracle,
-        hypermodel=build,
+        hypermodel=Made(),
         directory=str(job.folder),
         project_name="keras_tuner",
         overwrite=True,
     )
     ready = True
     return tuner
+
+
+def _taking(model: keras.Model, given: Collection[str]) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Returns what takes a model's own inputs from a batch, in their form."""
+    import keras
+
+    try:
+        own = model.input
+    except (AttributeError, ValueError):  # a subclass of `Model`, whose `call` takes what it wants
+        return lambda inputs, y: (inputs, y)
+    names = list(own) if isinstance(own, dict) else [t.name for t in keras.tree.flatten(own)]
+    if not set(names) <= set(given):
+        raise UserError(
+            "tune.hypermodel: its model has inputs that rows have not",
+            expected=f"some of {', '.join(given)}",
+            received=", ".join(names),
+            fix='name them so: keras.Input((None,), dtype="int32", name="token_ids")',
+        )
+
+    def taken(inputs: Mapping[str, Any], y: Any) -> tuple[Any, Any]:
+        if isinstance(own, dict):
+            return {name: inputs[name] for name in names}, y
+        found = tuple(inputs[name] for name in names)  # `tf.data` would stack a list
+        return found if isinstance(own, list | tuple) else found[0], y
+
+    return taken
 
 
 def _data(job: Job) -> dict[str, Any]:

@@ -31,6 +31,35 @@ def bag_of_words(hp: keras_tuner.HyperParameters, tokens: Tokens) -> keras.Model
     return model
 
 
+def mean_token(hp: keras_tuner.HyperParameters, tokens: Tokens) -> keras.Model:
+    """Learns nothing; its figures are what it is given of the rows, as `inputs` names it."""
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    first = token_ids[:, :1]
+    form = hp.Choice("form", ["dictionary", "list", "tensor", "wrong"])
+    own = {"dictionary": {"token_ids": token_ids}, "list": [token_ids], "tensor": token_ids}
+    if form == "wrong":
+        token_ids = keras.Input((None,), dtype="int32", name="ids")
+        own[form], first = {"ids": token_ids}, token_ids[:, :1]
+    model = keras.Model(own[form], keras.ops.cast(first, "float32"))
+    model.compile(loss="mse", metrics=[First()])
+    return model
+
+
+class First(keras.metrics.Mean):
+    """The mean of what a model answers."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        super().update_state(y_pred)
+
+
+class Plain(keras_tuner.Tuner):
+    """Trains a model without asking how."""
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+        kwargs.pop("callbacks")
+        return self.hypermodel.build(trial.hyperparameters).fit(*args, **kwargs)
+
+
 def broken(hp: keras_tuner.HyperParameters, tokens: Tokens) -> keras.Model:
     raise ValueError("no such layer")
 

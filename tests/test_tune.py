@@ -252,13 +252,37 @@ def test_a_hypermodel_adds_to_the_space(searched: Path, tmp_path: Path) -> None:
     }
     tuned = search(tmp_path, examples_in(searched), **given)
     table = rows(tuned)
-    assert {row["status"] for row in table} == {"completed"}
+    assert {row["status"] for row in table} <= {"completed", "stopped"}
     assert {row["width"] for row in table} == {"8", "16"}
     assert all((row["hidden"] != "") == (row["width"] == "16") for row in table)
     assert set(tuned.best()["parameters"]) >= {"learning_rate", "width"}
     assert float(table[0]["val_accuracy"]) > 0
     again = search(tmp_path / "again", examples_in(searched), **given)
     assert again.digest == tuned.digest
+
+
+@pytest.mark.slow
+def test_a_hypermodel_is_given_its_own_inputs_by_name(searched: Path, tmp_path: Path) -> None:
+    """Keras would give a model of a dictionary the first values of a larger one."""
+    given = {
+        "space": {"form": {"choice": ["dictionary", "list", "tensor", "wrong"]}},
+        "settings": Settings(epochs=1),
+        "hypermodel": searching.mean_token,
+        "objective": "val_mean",
+        "direction": "max",
+        "algorithm": "grid",
+        "trials": 4,
+    }
+    table = rows(search(tmp_path, examples_in(searched), **given))
+    assert [row["val_mean"] for row in table[:3]] == ["2.0"] * 3  # [CLS], where a mask has 1
+    assert table[3]["reason"].startswith("tune.hypermodel: its model has inputs")
+    with pytest.raises(UserError, match="run_trial gives a model other inputs"):
+        search(
+            tmp_path / "plain",
+            examples_in(searched),
+            **{**given, "space": {"form": {"choice": ["dictionary"]}}, "trials": 1},
+            tuner=searching.Plain,
+        )
 
 
 @pytest.mark.slow
