@@ -16,8 +16,7 @@ from textmill.progress import warn
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-REJECTED_SHARE = 0.1  # from here on, each of these is worth a warning
-DUPLICATE_SHARE = 0.3
+DUPLICATE_SHARE = 0.3  # from here on, each of these is worth a warning
 COMMONEST_SHARE = 0.9
 FEW_ROWS = 10
 
@@ -242,11 +241,11 @@ def _separators(train: Counter[str], separator: str) -> Iterator[str]:
 
 
 def _warnings(schema: ExamplesSchema) -> Iterator[str]:
-    rejected = sum(schema["rejected"].values())
-    if rejected > REJECTED_SHARE * schema["read"]:
-        reasons = Counter(schema["rejected"]).most_common(3)
-        counts = ", ".join(f"{reason} ({n})" for reason, n in reasons)
-        yield f"{rejected / schema['read']:.0%} of the rows were rejected: {counts}"
+    rejected = Counter(schema["rejected"])
+    del rejected["conflicting labels"]  # they have a line of their own
+    if rejected:
+        counts = ", ".join(f"{reason} ({n:,})" for reason, n in rejected.most_common(3))
+        yield f"{rejected.total():,} of {schema['read']:,} rows were rejected: {counts}"
     yield from _conflict_warnings(schema)
     if schema["duplicates"] > DUPLICATE_SHARE * schema["read"]:
         yield f"{schema['duplicates'] / schema['read']:.0%} of the rows were duplicates"

@@ -66,7 +66,7 @@ def test_statistics(tmp_path: Path) -> None:
         "missing_label": 1 / 94,
         "duplicates": 1 / 94,
     }
-    assert found["warnings"] == []
+    assert found["warnings"] == ["2 of 94 rows were rejected: missing label (1), missing text (1)"]
 
 
 def test_the_schema_is_one_of_tensorflow_metadata(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_warnings(tmp_path: Path) -> None:
         "fewer than 10 rows in train: 'c' (1)",
         "fewer than 10 rows in validation: 'c' (0)",
         "fewer than 10 rows in test: 'c' (0)",
-        "18% of the rows were rejected: missing text (200)",
+        "200 of 1,091 rows were rejected: missing text (200)",
         "37% of the rows were duplicates",
     ]
 
