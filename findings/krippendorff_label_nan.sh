@@ -29,7 +29,7 @@ def agreement(label):
 
 
 print("nan: ", agreement("nan"))
-print("nnan:", agreement("nnan"))
-assert round(agreement("nnan"), 2) == 0.59
+print("naan:", agreement("naan"))
+assert round(agreement("naan"), 2) == 0.59
 assert agreement("nan") == 1.0, "the behaviour changed"
 PROGRAM
