@@ -70,26 +70,28 @@ def golden_texts(
         `log_probability`, in nats, of the answer as a continuation, its tokens made by themselves.
     """
     found = []
+    # Of tokens that a text begins with, all but the first count to it.
+    begun = [] if trained.begin is None else trained.begin[1:]
     # Of a prompt that is cut, more is read where fewer tokens are to come: so it gets one.
     # Where the last token is a forced one, it is asked for beside them.
     forced = 1 if processors.forced_eos else 0
     reads = [trained.read(prompt, 1 + forced) for prompt in prompts]
     room = [max(1, min(NEW, trained.room(ids) - forced)) for ids in reads]
-    drafts = draft(prompts, [most + forced for most in room])
+    drafts = draft(prompts, [len(begun) + most + forced for most in room])
     for i, (prompt, read, most) in enumerate(zip(prompts, reads, room, strict=True)):
         advance(i, len(prompts), "golden rows")
-        tokens = drafts[i] if most > 1 else []
+        tokens = drafts[i][len(begun) :] if most > 1 else []
         likely = _log_softmax(trained.logits(read, tokens))
         text_before = read if trained.begin is None else trained.begin
         answer, count = _greedy(likely, tokens, text_before, endings, certain, processors)
-        text = _until(trained.decode(answer), endings.strings)
+        text = _until(trained.decode([*begun, *answer]), endings.strings)
         again = trained.encode(text)
         # Bytes that are no UTF-8 become text of more tokens than they were. Where these take more
         # than half a row, less of the prompt is left before them than `score` and this would read.
-        while len(again) > trained.room([]) // 2:
+        while answer and len(again) > trained.room([]) // 2:
             answer = answer[:-1]
             count = len(answer)
-            text = _until(trained.decode(answer), endings.strings)
+            text = _until(trained.decode([*begun, *answer]), endings.strings)
             again = trained.encode(text)
         if again != tokens[: len(again)]:
             before = trained.read(prompt, len(again))
@@ -102,7 +104,7 @@ def golden_texts(
             {
                 "prompt": prompt,
                 "answer": text,
-                "max_new_tokens": count + forced,
+                "max_new_tokens": len(begun) + count + forced,
                 "log_probability": float(sum(likely[n, token] for n, token in enumerate(again))),
             }
         )

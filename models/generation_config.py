@@ -131,8 +131,11 @@ def decoding(preset: Preset, *, longest: int, begin: int | None = None) -> Decod
     """
     read, pair = _Reading(preset), begin is not None
     forced = read.ids("forced_bos_token_id")
-    before = (begin or 0) + (len(forced) if pair else 0)
+    before = begin or 0
     told = list(read.left_out(pair=pair))
+    stop = read.ids("eos_token_id")
+    if pair and set(forced) & set(stop):
+        raise read.strange("forced_bos_token_id", "a token that ends no text", forced)
     defaults: dict[str, Any] = {}
     draws, beams = read.flag("do_sample"), read.whole("num_beams", 1)
     if beams > 1:
@@ -143,9 +146,8 @@ def decoding(preset: Preset, *, longest: int, begin: int | None = None) -> Decod
         defaults["top_p"] = min(read.number("top_p", 1.0), 1.0)
     defaults["repetition_penalty"] = read.number("repetition_penalty", 1.0)
     least, shortest = read.whole("min_new_tokens", 0), read.whole("min_length", 0)
-    if pair:  # what stands before a text counts there, the token that is forced as a new one
-        least = max(least - before + 1 if least else shortest - before, 0)
-        shortest = 0
+    if pair:  # what stands before a text counts there
+        least, shortest = least or max(shortest - before, 0), 0
     most = _most(read, before if pair else None)
     if most is not None:
         most = defaults["max_new_tokens"] = max(1, min(most, longest - max(before, 1)))
@@ -167,7 +169,7 @@ def decoding(preset: Preset, *, longest: int, begin: int | None = None) -> Decod
         processors["renormalize_logits"] = read.flag("renormalize_logits")
     return Decoding(
         next(iter(read.ids("bos_token_id")), None),
-        read.ids("eos_token_id"),
+        stop,
         forced[0] if pair and forced else None,
         {key: value for key, value in defaults.items() if value != USUAL.get(key)},
         {key: value for key, value in processors.items() if value},
@@ -184,8 +186,7 @@ def _most(read: _Reading, before: int | None) -> int | None:
         before: Of an encoder-decoder, the tokens before its text.
     """
     if "max_new_tokens" in read.known:
-        found = read.whole("max_new_tokens", 1)
-        return found if before is None else found - before + 1
+        return read.whole("max_new_tokens", 1)
     if before is None or "max_length" not in read.known:
         return None
     return read.whole("max_length", 20) - before

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from textmill.serving.endings import Endings, ended, without_ends
-from textmill.serving.generation import heeded
+from textmill.serving.generation import counted_too, heeded
 from textmill.serving.processors import NONE, Processors
 from textmill.serving.read import following
 from textmill.serving.room import Room, room
@@ -93,6 +93,7 @@ def search(
     """
     import tensorflow as tf
 
+    wanted, wishes = wishes, wishes.behind(network.counted)
     held = room(prompts, wishes.max_new_tokens, network.longest)
     rows, most, slots = tf.size(held.lengths), held.widest, held.slots
     step_of = _Step(
@@ -122,7 +123,8 @@ def search(
         return state, network.picked(caches, rows * beams, state.line)
 
     state = stepped(lambda state: state.open, body, state, caches)
-    return without_ends(state.ends.new[:, 0], endings)
+    found = without_ends(state.ends.new[:, 0], endings)
+    return counted_too(network, prompts, wanted, *found)
 
 
 class _Step:

@@ -21,9 +21,9 @@ class EncoderDecoder:
 
     Args:
         weights: Of the trained model.
-        begin: With which tokens every text begins, one at least; they are no part of it. Of BART's
-            checkpoints `decoder_start_token_id`, and behind it `forced_bos_token_id` where it is
-            set.
+        begin: With which tokens every text begins, one at least. Of BART's checkpoints
+            `decoder_start_token_id`, and behind it `forced_bos_token_id` where it is set. All but
+            the first count as tokens of the text, as in transformers.
         precision: In what numbers weights are kept and multiplied; attention is float32 always.
 
     Attributes:
@@ -67,7 +67,6 @@ class EncoderDecoder:
         rows, _, slots = tf.unstack(read.count)
         x, _ = encoder(token_ids, read, encoder.caches(rows, slots))
         memory = Memory(x, read.spread, read.hidden)
-        # As in transformers: a token that is forced is one of the text, though it is not shown.
         return Network(self._decoder, weights, memory, counted=len(self._begin) - 1)
 
     def begun(self, sources: tf.RaggedTensor) -> tuple[Network, tf.RaggedTensor]:

@@ -54,11 +54,13 @@ def generate(
         processors: What is done to logits, whatever is wished for.
 
     Returns:
-        int32 [rows, (tokens)] without the token that ended a row, and int32 [rows], how many were
-        drawn, that one counted. A row that a string ended has all its tokens still.
+        int32 [rows, (tokens)] without the token that ended a row, and int32 [rows], how many there
+        are, that one counted. Of a prompt, the tokens that count to what is written are there too,
+        see `Reader.counted`. A row that a string ended has all its tokens still.
     """
     import tensorflow as tf
 
+    wanted, wishes = wishes, wishes.behind(network.counted)
     held = room(prompts, wishes.max_new_tokens, network.longest)
     looked_up = network.guesses and not endings.strings and not any(processors)
     slots = held.slots + GUESSES if looked_up else held.slots
@@ -73,10 +75,37 @@ def generate(
         )
 
     if not looked_up:
-        return without_ends(one_by_one(), endings)
+        return counted_too(network, prompts, wanted, *without_ends(one_by_one(), endings))
     greedy = tf.reduce_all((wishes.temperature <= 0) & (wishes.repetition_penalty == 1))
     new = tf.cond(greedy & (tf.size(held.lengths) <= ROWS), greedily, one_by_one)
-    return without_ends(new, endings)
+    return counted_too(network, prompts, wanted, *without_ends(new, endings))
+
+
+def counted_too(
+    network: Reader,
+    prompts: tf.RaggedTensor,
+    wishes: Wishes,
+    found: tf.RaggedTensor,
+    drawn: tf.Tensor,
+) -> tuple[tf.RaggedTensor, tf.Tensor]:
+    """Returns what `generate` does, of what was drawn behind prompts.
+
+    Args:
+        network: As there.
+        prompts: Likewise.
+        wishes: Likewise, as given.
+        found: int32 [rows, (tokens)], those that were drawn, without ends.
+        drawn: int32 [rows], how many.
+    """
+    import tensorflow as tf
+
+    if not network.counted:
+        return found, drawn
+    begun = prompts[:, -network.counted :]
+    there = tf.clip_by_value(wishes.max_new_tokens, 0, network.counted)
+    kept = tf.range(network.counted)[None] < there[:, None]
+    begun = tf.ragged.boolean_mask(begun.to_tensor(shape=[None, network.counted]), kept)
+    return tf.concat([begun, found], 1), there + drawn
 
 
 def _one_by_one(

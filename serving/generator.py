@@ -90,7 +90,8 @@ def write_generator(
     A prompt is cut at its beginning if it is too long; see `textmill.serving.generation.room`. What
     an encoder-decoder is given is called `text`, and cut at its end. A text ends with
     `max_new_tokens`, with a token or a string of `endings`, which it is without, or when a row is
-    as long as can be. `tokens_generated` counts the token that ended it.
+    as long as can be. `tokens_generated` counts the token that ended it, and those of an
+    encoder-decoder that are forced at its beginning.
 
     Args:
         folder: Where to write; made if missing.

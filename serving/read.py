@@ -48,7 +48,7 @@ class Reader(Protocol):
         longest: Tokens that a row may have.
         guesses: Whether what comes next may be guessed from a row's own text; see
             `textmill.serving.lookup`.
-        counted: Tokens of each prompt that count to the length of what is written behind it.
+        counted: Tokens at the end of each prompt that count to what is written behind it.
     """
 
     longest: int

@@ -38,6 +38,13 @@ class Wishes(NamedTuple):
     max_new_tokens: tf.Tensor
     seed: tf.Tensor
 
+    def behind(self, counted: int) -> Wishes:
+        """Returns these for what comes behind so many tokens that count as new ones."""
+        return self._replace(
+            min_new_tokens=self.min_new_tokens - counted,
+            max_new_tokens=self.max_new_tokens - counted,
+        )
+
 
 def draws(seed: tf.Tensor, count: int) -> tf.Tensor:
     """Returns random numbers for each row: of a row, its seed says which.

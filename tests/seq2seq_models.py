@@ -13,18 +13,17 @@ from typing import Any
 
 import numpy as np
 
-VOCABULARY, LONGEST, NEW = 120, 64, 30
+VOCABULARY, LONGEST, NEW = 120, 64, 31
 BEGIN = (2, 0)  # decoder_start_token_id and forced_bos_token_id, as BART's checkpoints have them
 BART: dict[str, Any] = {
     "vocab_size": VOCABULARY, "d_model": 32, "encoder_layers": 2, "decoder_layers": 2,
     "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 48,
     "decoder_ffn_dim": 48, "max_position_embeddings": LONGEST, "init_std": 0.3,
 }  # fmt: skip
-# The token that is forced counts among the new ones to transformers.
 WAYS: dict[str, dict[str, Any]] = {
     "greedy": {},
     "penalty": {"repetition_penalty": 1.3},
-    "late": {"min_new_tokens": 20 + 1},
+    "late": {"min_new_tokens": 20},
 }
 BEAMS: dict[str, dict[str, Any]] = {
     "beams": {"num_beams": 3},
@@ -56,8 +55,8 @@ def make(folder: Path) -> Path:
 def _make(folder: Path) -> None:
     """Writes the model, and `generated.json` beside it.
 
-    In that is `end`, the token that ends a text; for each way the new tokens of each source, those
-    of `BEGIN` left out; and `likely`, the log-probabilities of `continuations`.
+    In that is `end`, the token that ends a text; for each way the new tokens of each source, the
+    forced one among them; and `likely`, the log-probabilities of `continuations`.
     """
     import torch
     from transformers import BartConfig, BartForConditionalGeneration
@@ -80,12 +79,12 @@ def _make(folder: Path) -> None:
         model.generation_config.eos_token_id = end
         found: list[int] = model.generate(
             ids, attention_mask=torch.ones_like(ids), decoder_start_token_id=start,
-            forced_bos_token_id=first, max_new_tokens=1 + NEW, do_sample=False, **how,
+            forced_bos_token_id=first, max_new_tokens=NEW, do_sample=False, **how,
         )[0].tolist()  # fmt: skip
         assert tuple(found[:2]) == BEGIN
-        return found[2:]
+        return found[1:]
 
-    end = written(sources()[2], None)[6]
+    end = written(sources()[2], None)[7]
     found: dict[str, Any] = {"end": end}
     for way, how in (WAYS | BEAMS).items():
         found[way] = [written(row, end, **how) for row in sources()]

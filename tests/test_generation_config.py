@@ -91,10 +91,17 @@ def test_lengths(tmp_path: Path) -> None:
     found = decoding(bart, longest=64, begin=1)
     assert found.forced == 0
     assert found.processors == {"forced_eos": [2]}
-    assert found.defaults == {"num_beams": 4, "min_new_tokens": 7, "max_new_tokens": 38}
+    assert found.defaults == {"num_beams": 4, "min_new_tokens": 8, "max_new_tokens": 39}
     free = checkpoint(tmp_path / "c", {"min_new_tokens": 5, "max_new_tokens": 9}, kind="bart")
     found = decoding(free, longest=64, begin=1)
     assert (found.forced, found.defaults) == (None, {"min_new_tokens": 5, "max_new_tokens": 9})
+
+
+def test_a_text_that_ends_before_it_begins(tmp_path: Path) -> None:
+    """`generate()` writes no text at all then."""
+    bart = checkpoint(tmp_path, {"forced_bos_token_id": 2, "eos_token_id": [1, 2]}, kind="bart")
+    with pytest.raises(UserError, match="forced_bos_token_id can't be"):
+        decoding(bart, longest=64, begin=1)
 
 
 def test_where_a_decoder_starts(tmp_path: Path) -> None:

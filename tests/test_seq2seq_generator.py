@@ -79,7 +79,7 @@ def greedy(backbone: Any, tokenizer: Path, text: str) -> str:
     library = Tokenizer.from_file(str(tokenizer))
     inside = library.encode(text, add_special_tokens=False).ids[: LONGEST - 2]
     source, target = [0, *inside, 2], [2, 0]
-    while len(target) < NEW + 2 and (len(target) == 2 or target[-1] != 2):
+    while len(target) < NEW + 1 and (len(target) == 2 or target[-1] != 2):
         given = {}
         for half, ids in (("encoder", source), ("decoder", target)):
             given[f"{half}_token_ids"] = np.array([ids + [0] * (LONGEST - len(ids))])
