@@ -98,8 +98,8 @@ class GgufFile(Mapping[str, Array]):
         for tensor in self._reader.tensors:
             if tensor.data.dtype.kind == "f":
                 continue
-            try:
-                dequantize(tensor.data.reshape(-1, tensor.data.shape[-1])[:0], tensor.tensor_type)
+            try:  # with a row, for most types can't be tried with none
+                dequantize(tensor.data.reshape(-1, tensor.data.shape[-1])[:1], tensor.tensor_type)
             except (NotImplementedError, KeyError) as error:
                 raise UserError(
                     f"{self.file}: tensor {tensor.name} is of type "

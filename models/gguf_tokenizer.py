@@ -55,6 +55,14 @@ def tokenizer_of(opened: GgufFile) -> tuple[Any, dict[str, Any]]:
                 fix="take the file again from where it came, or make it anew",
             )
     kinds = _kinds(opened, tokens)
+    long = [t for t, kind in zip(tokens, kinds, strict=True) if kind == NORMAL and len(t) > 1]
+    if long and not merges:  # llama.cpp refuses such a file, too
+        raise UserError(
+            f"{opened.file}: its tokenizer does not say how tokens come of characters",
+            expected="tokenizer.ggml.merges, as a byte-level BPE has them",
+            received=f"none, and the token {long[0]!r}",
+            fix="take the file again from where it came, or make it anew",
+        )
     special = tuple(t for t, kind in zip(tokens, kinds, strict=True) if kind in SPECIAL)
     made = byte_level(
         {token: i for i, token in enumerate(tokens)},

@@ -22,6 +22,7 @@ from textmill.models.causal_tokenizer import around, load_causal_tokenizer
 from textmill.models.chat import template_of
 from textmill.models.decoders import load_decoder, positions
 from textmill.models.generation_config import decoding
+from textmill.models.gguf_file import GgufFile
 from textmill.models.preset import Preset
 from textmill.models.tokenizer_training import train_gpt2_tokenizer
 from textmill.models.weight_files import open_weights
@@ -202,6 +203,36 @@ def test_what_is_not_read(theirs: Path, tmp_path: Path) -> None:
         load(write(theirs / "llama", tmp_path / "scaled.gguf", kind="llama", **factors))
 
 
+def test_every_quantization_of_the_library_is_read(theirs: Path, tmp_path: Path) -> None:
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
+
+    names = [
+        *("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"),
+        *("IQ4_NL", "IQ4_XS", "TQ1_0", "BF16"),
+    ]
+    parts = [part for part in BACK.values() if part.startswith(("attn_", "ffn_"))]
+    places = [f"blk.{i}.{part}.weight" for i in range(2) for part in parts if "norm" not in part]
+    stored = {}
+
+    def change(writer: Any) -> None:
+        for place, name in zip(places, names, strict=True):
+            kind = GGMLQuantizationType[name]
+            of_block = GGML_QUANT_SIZES[kind][1]
+            numbers = np.arange(4 * of_block, dtype=np.uint8).reshape(4, -1) % 60
+            del writer.tensors[0][place]
+            writer.add_tensor(place, numbers, raw_dtype=kind)
+            stored[place] = dequantize(numbers, kind)
+
+    weights = GgufFile(write(theirs / "llama", tmp_path / "m.gguf", kind="llama", change=change))
+    ours = {there: here for here, there in BACK.items()}
+    for place, wanted in stored.items():
+        _, layer, part, _ = place.split(".")
+        if part in ("attn_q", "attn_k"):  # read in another order
+            continue
+        found = weights[f"model.layers.{layer}.{ours[part]}.weight"]
+        np.testing.assert_array_equal(found, wanted)
+
+
 def said(key: str, *value: Any) -> Callable[[Any], None]:
     """Returns what makes a writer say something of the model: GGUFWriter's own method's name."""
     return lambda writer: getattr(writer, f"add_{key}")(*value)
@@ -220,6 +251,10 @@ def typed(name: str, number: int) -> Callable[[Any], None]:
 
 def split_in_two(writer: Any) -> None:
     writer.add_uint16("split.count", 2)
+
+
+def longer_token(writer: Any) -> None:
+    writer.kv_data[0]["tokenizer.ggml.tokens"].value[-1] = "ab"
 
 
 @pytest.mark.parametrize(
@@ -242,6 +277,7 @@ def split_in_two(writer: Any) -> None:
         (typed("blk.1.ffn_up.weight", 26), "tensor blk.1.ffn_up.weight is of type I32"),
         ("llama.embedding_length", "it does not say llama.embedding_length"),
         ("llama.attention.layer_norm_rms_epsilon", "does not say llama.attention.layer_norm_rms"),
+        (longer_token, "does not say how tokens come of characters"),
         ("tokenizer.ggml.tokens", "tokens and their kinds are not as many"),
         ("blk.0.attn_q.bias", "no weight model.layers.0.self_attn.k_proj.bias"),
         ("blk.1.attn_norm.bias", "tensor blk.1.attn_norm.bias is not computed"),
