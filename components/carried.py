@@ -45,8 +45,8 @@ def is_carried(kind: pa.DataType) -> bool:
     """Returns whether a column of an Arrow type comes out of the table engine as it went in.
 
     The types are those that Daft 0.7.26 and pyarrow 25.0.1 took from Parquet, sorted and gave back
-    with equal values, nulls and empty lists among them. Others raise there, are changed, or, as
-    some maps, end the process, so that no type is tried on the way.
+    with equal values, nulls and empty lists among them. Others raise there, are changed, or
+    end the process, so that no type is tried on the way.
 
     Args:
         kind: The type.
