@@ -90,9 +90,11 @@ def test_predict_takes_a_line_as_it_is_but_for_its_end(project: Path) -> None:
     assert rows[0]["scores"] == pytest.approx(rows[1]["scores"], abs=1e-6)
 
 
-def test_path_with_brackets_or_emoji_codes_is_printed_as_it_is(project: Path) -> None:
-    where = "others/[v2]/:us:[/]"
-    said = textmill("run", "textmill.toml", "--set", f'push.to="{where}"', cwd=project)
+def test_path_with_brackets_or_emoji_codes_is_printed_as_it_is(
+    project: Path, tmp_path: Path
+) -> None:
+    folder, where = shutil.copytree(project, tmp_path / "copy"), "others/[v2]/:us:[/]"
+    said = textmill("run", "textmill.toml", "--set", f'push.to="{where}"', cwd=folder)
     *_, push, last = said.stdout.splitlines()
     assert last.startswith(f"pushed {where}/1 in "), said.stderr
     assert push.startswith("push: done in ")

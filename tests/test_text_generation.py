@@ -87,7 +87,13 @@ def test_documents_stand_between_their_ends(examples: Examples, tokens: Tokens) 
         "begin": "<|endoftext|>",
         "end": "<|endoftext|>",
         "stop": [end],
-        "framing": {"before": [end], "before_text": "", "after_text": "", "after": []},
+        "framing": {
+            "before": [end],
+            "before_text": "",
+            "after_text": "",
+            "after": [],
+            "strip": "",
+        },
     }
 
 
