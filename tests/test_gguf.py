@@ -173,7 +173,7 @@ def test_tokens_that_llama_cpp_looks_for_in_a_text_are_refused(
     def change(writer: Any) -> None:
         tokens = writer.kv_data[0]["tokenizer.ggml.tokens"].value
         writer.kv_data[0].pop("tokenizer.ggml.token_type", None)
-        writer.add_token_types([1] * (len(tokens) - 1) + [4])
+        writer.add_token_types([3 if len(token) > 1 else 1 for token in tokens[:-1]] + [4])
 
     file = write(theirs / "llama", tmp_path / "model.gguf", kind="llama", change=change)
     with pytest.raises(UserError, match="tokens that are matched in raw text"):
