@@ -310,8 +310,13 @@ def test_what_bears_on_the_numbers_is_refused_by_name(
     ],
 )
 def test_what_changes_nothing_is_let_through(change: Any, theirs: Path, tmp_path: Path) -> None:
-    write(theirs / "llama", tmp_path / "model.gguf", kind="llama", change=change)
-    load_decoder(Preset(str(tmp_path / "model.gguf")), vocabulary_size=0, dropout=0.0)
+    plain = write(theirs / "llama", tmp_path / "plain.gguf", kind="llama")
+    changed = write(theirs / "llama", tmp_path / "model.gguf", kind="llama", change=change)
+    made, wanted = (
+        load_decoder(Preset(str(file)), vocabulary_size=0, dropout=0.0) for file in (changed, plain)
+    )
+    for ours, theirs_ in zip(made.weights, wanted.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs_)
 
 
 def test_a_file_of_another_order_of_bytes_is_refused(theirs: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from textmill.components.sources.source import (
     listing,
     readable,
 )
-from textmill.components.sources.text_file import open_text
+from textmill.components.sources.text_file import open_text, without_end
 
 # fastText parts words at these alone, and a label may stand anywhere among them.
 _LABEL = re.compile(rf"(?:^|(?<=[ \t\v\f\r\0])){FASTTEXT}([^ \t\v\f\r\n\0]*)[ \t\v\f\r\0]*")
@@ -71,7 +71,7 @@ class FastText:
                         yield Rejected(file, number, "invalid encoding", readable(line.strip()))
                     elif line.strip():
                         names = json.dumps(_LABEL.findall(line), ensure_ascii=False)
-                        yield Row(file, number, (_LABEL.sub("", line).rstrip("\r\n"), Json(names)))
+                        yield Row(file, number, (without_end(_LABEL.sub("", line)), Json(names)))
 
 
 def is_fasttext(file: str, encoding: str) -> bool:
